@@ -1,0 +1,99 @@
+/**
+ * Stands in for `@std/assert` where JSR cannot be reached: the functions that
+ * this project's tests import, on top of `node:assert`.
+ *
+ * @module
+ */
+
+import nodeAssert from "node:assert/strict";
+
+export { AssertionError } from "node:assert";
+
+type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
+
+/** Throws unless `condition` is truthy. */
+export function assert(condition: unknown, message = ""): asserts condition {
+  nodeAssert(condition, message);
+}
+
+/** Throws unless the two are deeply equal. */
+export function assertEquals<T>(
+  actual: T,
+  expected: T,
+  message?: string,
+): void {
+  nodeAssert.deepEqual(actual, expected, message);
+}
+
+/** Throws unless `actual` is an instance of `type`. */
+export function assertInstanceOf<
+  T extends abstract new (...args: never[]) => unknown,
+>(
+  actual: unknown,
+  type: T,
+  message = `Expected an instance of ${type.name}, got ${String(actual)}`,
+): asserts actual is InstanceType<T> {
+  nodeAssert(actual instanceof type, message);
+}
+
+/** Throws unless `actual` matches `expected`. */
+export function assertMatch(
+  actual: string,
+  expected: RegExp,
+  message?: string,
+): void {
+  nodeAssert.match(actual, expected, message);
+}
+
+/** Throws unless `actual` holds `expected`. */
+export function assertStringIncludes(
+  actual: string,
+  expected: string,
+  message = `Expected ${JSON.stringify(actual)} to contain ${
+    JSON.stringify(expected)
+  }`,
+): void {
+  nodeAssert(actual.includes(expected), message);
+}
+
+/** Throws unless `fn` throws, an `ErrorClass` whose message holds `messageIncludes`; gives the error. */
+export function assertThrows<E extends Error = Error>(
+  fn: () => unknown,
+  errorClass?: ErrorClass<E>,
+  messageIncludes?: string,
+): E {
+  try {
+    fn();
+  } catch (error) {
+    return check(error, errorClass, messageIncludes);
+  }
+  nodeAssert.fail("Expected the function to throw");
+}
+
+/** Throws unless `fn` gives a promise that rejects, with an `ErrorClass` whose message holds `messageIncludes`; gives the error. */
+export async function assertRejects<E extends Error = Error>(
+  fn: () => PromiseLike<unknown>,
+  errorClass?: ErrorClass<E>,
+  messageIncludes?: string,
+): Promise<E> {
+  const promise = fn(); // What is thrown here is no rejection.
+  try {
+    await promise;
+  } catch (error) {
+    return check(error, errorClass, messageIncludes);
+  }
+  nodeAssert.fail("Expected the promise to reject");
+}
+
+function check<E extends Error>(
+  error: unknown,
+  errorClass: ErrorClass<E> | undefined,
+  messageIncludes: string | undefined,
+): E {
+  if (errorClass !== undefined) assertInstanceOf(error, errorClass);
+  if (messageIncludes !== undefined) {
+    assertInstanceOf(error, Error);
+    assertStringIncludes(error.message, messageIncludes);
+  }
+  return error as E;
+}

@@ -1,0 +1,113 @@
+/**
+ * Makes sure that `vendor/` holds the packages from JSR which deno.json names:
+ * the real ones where JSR answers, else the stand-ins beside this file, laid
+ * out as Deno lays out packages. From then on everything runs offline. Every
+ * task of deno.json runs this first; it costs one look at `vendor/`.
+ *
+ * @module
+ */
+
+import config from "../deno.json" with { type: "json" };
+
+/** How long JSR may take: a proxy that swallows packets never says no. */
+const PATIENCE = 20_000;
+
+/** The stand-ins: where in offline/, and as what the package exports them. */
+const STAND_INS = [
+  { name: "assert", file: "mod.ts", as: "." },
+  { name: "cli", file: "parse_args.ts", as: "./parse-args" },
+  { name: "fmt", file: "colors.ts", as: "./colors" },
+] as const;
+
+const root = new URL("../", import.meta.url);
+const vendor = new URL("vendor/", root);
+/** Says what vendor/ holds, for which versions. */
+const marker = new URL("setup.json", vendor);
+
+const wanted = Object.values(config.imports).join(" ");
+
+async function main(): Promise<void> {
+  const { source, packages } = await readMarker();
+  if (source === "JSR" && packages === wanted) return report("JSR");
+  if (source === "offline/" && packages === wanted) {
+    await layOutStandIns(); // They may have been edited.
+    return report("offline/");
+  }
+  const modules = ["framing_test.ts"];
+  if (await cache(modules)) {
+    await writeMarker("JSR");
+    return report("JSR");
+  }
+  await layOutStandIns();
+  await writeMarker("offline/");
+  if (!await cache(modules)) {
+    console.error(
+      "setup: npm's registry did not answer: all but the tests will run",
+    );
+  }
+  report("offline/");
+}
+
+function report(source: string): void {
+  console.error(
+    source === "JSR"
+      ? "setup: using @std from JSR (in vendor/)"
+      : "setup: JSR cannot be reached, using offline/ in place of @std; to try JSR again, delete vendor/",
+  );
+}
+
+async function readMarker(): Promise<{ source?: string; packages?: string }> {
+  try {
+    return JSON.parse(await Deno.readTextFile(marker));
+  } catch {
+    return {};
+  }
+}
+
+async function writeMarker(source: string): Promise<void> {
+  await Deno.mkdir(vendor, { recursive: true });
+  await Deno.writeTextFile(
+    marker,
+    JSON.stringify({ source, packages: wanted }),
+  );
+}
+
+/** Has Deno get all that these modules import; whether it could. */
+async function cache(modules: string[]): Promise<boolean> {
+  const deno = new Deno.Command(Deno.execPath(), {
+    args: ["cache", "--quiet", ...modules],
+    cwd: root,
+    stdout: "null",
+    stderr: "null",
+    signal: AbortSignal.timeout(PATIENCE),
+  });
+  return (await deno.output()).success;
+}
+
+async function layOutStandIns(): Promise<void> {
+  for (const { name, file, as } of STAND_INS) {
+    const [, version] = config.imports[`@std/${name}`].split(/@(?=\d)/);
+    const folder = new URL(`jsr.io/@std/${name}/`, vendor);
+    await Deno.mkdir(new URL(`${version}/`, folder), { recursive: true });
+    await Deno.copyFile(
+      new URL(`offline/${name}/${file}`, root),
+      new URL(`${version}/${file}`, folder),
+    );
+    await writeJson(new URL("meta.json", folder), {
+      scope: "std",
+      name,
+      latest: version,
+      versions: { [version]: {} },
+    });
+    await writeJson(new URL(`${version}_meta.json`, folder), {
+      manifest: {},
+      exports: { [as]: `./${file}` },
+    });
+  }
+}
+
+async function writeJson(file: URL, value: unknown): Promise<void> {
+  await Deno.writeTextFile(file, JSON.stringify(value));
+}
+
+if (import.meta.main) await main();
