@@ -52,7 +52,7 @@ function report(source: string): void {
   console.error(
     source === "JSR"
       ? "setup: using @std from JSR (in vendor/)"
-      : "setup: JSR cannot be reached, using offline/ in place of @std; to try JSR again, delete vendor/",
+      : "setup: offline/ stands in for @std, as JSR was out of reach (to try again, delete vendor/)",
   );
 }
 
