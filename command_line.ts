@@ -124,16 +124,16 @@ export function parseCommandLine<F extends Record<string, Flag<unknown>>>(
   const given = args as Record<string, string | undefined>;
   const operands = [...unknown, ...args._.map(String)];
 
-  if (given.help !== undefined) {
-    printLine(usage(program, flags));
-    Deno.exit(0);
-  }
   for (const arg of unknown) {
     if (/^-./.test(arg)) {
       const [name] = arg.split("=");
       const known = [...Object.keys(flags), "help"].map((flag) => `--${flag}`);
       refuse(program, `unknown flag ${name}: allowed are ${known.join(", ")}`);
     }
+  }
+  if (given.help !== undefined) {
+    printLine(usage(program, flags));
+    Deno.exit(0);
   }
   const stray = operands[program.operand === undefined ? 0 : 1];
   if (stray !== undefined) {

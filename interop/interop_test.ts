@@ -1,0 +1,63 @@
+/**
+ * Two independent implementations agree: the scripts against a client and a
+ * server in Python.
+ *
+ * @module
+ */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import {
+  canRun,
+  isPosix,
+  processTest,
+  startProcess,
+  startScript,
+  startServer,
+} from "../testing.ts";
+
+const python = isPosix ? "python3" : "python";
+const noPython = canRun && !await hasPython()
+  ? `there is no ${python}`
+  : undefined;
+
+async function hasPython(): Promise<boolean> {
+  try {
+    await using process = startProcess([python, "--version"]);
+    return /^Python 3/.test((await process.result()).stdout);
+  } catch {
+    return false;
+  }
+}
+
+processTest("a Python client reads what the server sends", async () => {
+  await using server = await startServer(["--interval", "0"]);
+  await using client = startProcess([
+    python,
+    "interop/client.py",
+    String(server.port),
+  ]);
+  const { code, stdout, stderr } = await client.result();
+  assertEquals(stderr, "");
+  assertMatch(stdout, /^(The time is \d{10}\.\d{6}\r?\n){20}$/);
+  assertEquals(code, 0);
+}, noPython);
+
+processTest(
+  "01Soln prints what a Python server sends, though it leaves the connection open",
+  async () => {
+    await using server = startProcess([python, "interop/server.py"]);
+    const [port] = await server.stdout.waitFor(/^\d+(?=\r?\n)/);
+    await using client = startScript("client", [`--port=${port}`]);
+    await client.stdout.waitFor(/(M:.*\n){20}/);
+    await server.stdout.waitFor(/(The time is .*\n){20}/);
+
+    const size = (text: string) => new TextEncoder().encode(text).length;
+    assertEquals(
+      client.stdout.lines,
+      server.stdout.lines.slice(1).map((line) => line.trimEnd()).map((text) =>
+        `M:${String(size(text)).padEnd(10)}${text}`
+      ),
+    );
+  },
+  noPython,
+);
