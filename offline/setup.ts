@@ -33,16 +33,17 @@ async function main(): Promise<void> {
     await layOutStandIns(); // They may have been edited.
     return report("offline/");
   }
-  const modules = ["framing_test.ts"];
-  if (await cache(modules)) {
+  console.error("setup: asking JSR for @std, this may take some seconds");
+  if (await cache()) {
     await writeMarker("JSR");
     return report("JSR");
   }
+  await removeVendor(); // It may hold a part of what was wanted.
   await layOutStandIns();
   await writeMarker("offline/");
-  if (!await cache(modules)) {
+  if (!await cache()) {
     console.error(
-      "setup: npm's registry did not answer: all but the tests will run",
+      "setup: npm did not answer either: everything runs but the tests",
     );
   }
   report("offline/");
@@ -72,8 +73,11 @@ async function writeMarker(source: string): Promise<void> {
   );
 }
 
-/** Has Deno get all that these modules import; whether it could. */
-async function cache(modules: string[]): Promise<boolean> {
+/** Has Deno get all that the modules of this project import; whether it could. */
+async function cache(): Promise<boolean> {
+  const modules = [...Deno.readDirSync(root)]
+    .map(({ name }) => name)
+    .filter((name) => name.endsWith(".ts"));
   const deno = new Deno.Command(Deno.execPath(), {
     args: ["cache", "--quiet", ...modules],
     cwd: root,
@@ -82,6 +86,14 @@ async function cache(modules: string[]): Promise<boolean> {
     signal: AbortSignal.timeout(PATIENCE),
   });
   return (await deno.output()).success;
+}
+
+async function removeVendor(): Promise<void> {
+  try {
+    await Deno.remove(vendor, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 async function layOutStandIns(): Promise<void> {
