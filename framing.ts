@@ -162,12 +162,7 @@ export function encodeFrame(
 ): Uint8Array<ArrayBuffer> {
   const length = payloadLength(payload, maxFrameLength(options));
   const frame = new Uint8Array(HEADER_LENGTH + length);
-  writeHeader(frame, 0, length);
-  if (typeof payload === "string") {
-    encoder.encodeInto(payload, frame.subarray(HEADER_LENGTH));
-  } else {
-    frame.set(payload, HEADER_LENGTH);
-  }
+  writeFrame(frame, 0, payload, length);
   return frame;
 }
 
@@ -196,10 +191,15 @@ export function decodeHeader(
   options?: FramingOptions,
 ): number {
   const limit = maxFrameLength(options);
-  const length = readHeader(header, 0, header.length, limit, 0);
-  if (length < 0) throw invalidHeader(header, 0, header.length, 0);
+  const length = readHeader(header, 0, header.length);
+  if (length < 0 || length > limit) {
+    throw headerError(header, 0, header.length, limit, 0);
+  }
   return length;
 }
+
+/** `FrameDecoder.push` for `FrameDecoderStream`: no payload is a view of `chunk`. */
+let pushOwned: (decoder: FrameDecoder, chunk: Uint8Array) => Uint8Array[];
 
 /**
  * Takes the payloads out of a stream of frames that arrives in chunks, for any
@@ -246,20 +246,21 @@ export function decodeHeader(
  * ```
  */
 export class FrameDecoder {
+  static {
+    pushOwned = (decoder, chunk) => decoder.#push(chunk, true);
+  }
+
   readonly #maxFrameLength: number;
   /** Where the current frame begins in the stream. */
   #offset = 0;
   /** The first bytes of a frame that is cut: its header, as far as it arrived. */
   readonly #header = new Uint8Array(HEADER_LENGTH);
   #headerSize = 0;
-  /** Its payload: `#length` bytes are to come, `#size` of them stand in `#memory` from `#start` on. */
+  /** Its payload: `#length` bytes in all, the first `#size` of them in `#memory`. */
   #length = 0;
   #memory: Uint8Array<ArrayBuffer> = EMPTY;
-  #start = 0;
   #size = 0;
-  /** Where the next small payload may be put; the same idea as Node's Buffer pool. */
-  #slab: Uint8Array<ArrayBuffer> = EMPTY;
-  #slabUsed = 0;
+  readonly #slab = new Slab();
   #error: FramingError | undefined;
 
   /**
@@ -286,36 +287,7 @@ export class FrameDecoder {
    * After an error, every call throws that error again.
    */
   push(chunk: Uint8Array): Uint8Array[] {
-    if (this.#error !== undefined) throw this.#error;
-    const payloads: Uint8Array[] = [];
-    try {
-      let at = this.#headerSize === 0 ? 0 : this.#resume(chunk, 0, payloads);
-      const { buffer, byteOffset, length: end } = chunk;
-      while (at < end) {
-        const length = readHeader(
-          chunk,
-          at,
-          end,
-          this.#maxFrameLength,
-          this.#offset,
-        );
-        const next = at + HEADER_LENGTH + length;
-        if (length < 0 || next > end) {
-          at = this.#resume(chunk, at, payloads);
-        } else {
-          // `subarray` takes half as long again as the constructor.
-          payloads.push(
-            new Uint8Array(buffer, byteOffset + next - length, length),
-          );
-          this.#offset += next - at;
-          at = next;
-        }
-      }
-    } catch (error) {
-      this.#error = error as FramingError;
-      if (payloads.length === 0) throw error;
-    }
-    return payloads;
+    return this.#push(chunk, false);
   }
 
   /**
@@ -334,61 +306,92 @@ export class FrameDecoder {
     if (this.#error !== undefined) throw this.#error;
   }
 
+  /** Where `isOwned`, no payload is a view of `chunk`. */
+  #push(chunk: Uint8Array, isOwned: boolean): Uint8Array[] {
+    if (this.#error !== undefined) throw this.#error;
+    const payloads: Uint8Array[] = [];
+    const size = chunk.length;
+    let at = this.#headerSize > 0 ? this.#resume(chunk, 0, payloads) : 0;
+    if (size - at > HEADER_LENGTH) {
+      at = this.#views(chunk, at, isOwned, payloads);
+    }
+    if (at < size) this.#resume(chunk, at, payloads);
+    if (this.#error !== undefined && payloads.length === 0) throw this.#error;
+    return payloads;
+  }
+
+  /** Takes the frames that lie whole in `chunk` from `at` on; gives where they end. */
+  #views(
+    chunk: Uint8Array,
+    at: number,
+    isOwned: boolean,
+    payloads: Uint8Array[],
+  ): number {
+    const size = chunk.length;
+    const limit = this.#maxFrameLength;
+    const first = at;
+    // What is copied is copied with its neighbours, some 4 KiB at a time.
+    let { buffer, byteOffset } = chunk;
+    let copied = isOwned ? 0 : size;
+    while (true) {
+      const length = readHeader(chunk, at, size);
+      const start = at + HEADER_LENGTH;
+      const end = start + length;
+      if (length < 0 || length > limit || end > size) break;
+      if (end > copied) {
+        copied = Math.max(end, Math.min(start + SMALL, size));
+        buffer = new Uint8Array(chunk.subarray(start, copied)).buffer;
+        byteOffset = -start;
+      }
+      // `subarray` takes half as long again as the constructor.
+      payloads.push(new Uint8Array(buffer, byteOffset + start, length));
+      at = end;
+    }
+    this.#offset += at - first;
+    return at;
+  }
+
   /** Adds to the frame that is cut what `chunk` has of it from `at` on; gives where that ends. */
   #resume(chunk: Uint8Array, at: number, payloads: Uint8Array[]): number {
     if (this.#headerSize < HEADER_LENGTH) {
       const header = this.#header;
+      const limit = this.#maxFrameLength;
       let size = this.#headerSize;
       while (size < HEADER_LENGTH && at < chunk.length) {
         header[size++] = chunk[at++];
       }
-      const length = readHeader(
-        header,
-        0,
-        size,
-        this.#maxFrameLength,
-        this.#offset,
-      );
+      const length = readHeader(header, 0, size);
       this.#headerSize = size;
-      if (length < 0) return at;
+      if (length === INVALID || length > limit) {
+        this.#error = headerError(header, 0, size, limit, this.#offset);
+        return chunk.length;
+      }
+      if (length === INCOMPLETE) return at;
       this.#length = length;
     }
     const length = this.#length;
     const size = this.#size;
     const count = Math.min(length - size, chunk.length - at);
-    if (size + count > this.#memory.length - this.#start) {
-      this.#reserve(size + count);
-    }
-    copy(chunk, at, count, this.#memory, this.#start + size);
+    if (size + count > this.#memory.length) this.#reserve(size + count);
+    copy(chunk, at, count, this.#memory, size);
     this.#size += count;
     if (this.#size === length) {
-      payloads.push(
-        new Uint8Array(this.#memory.buffer, this.#start, length),
-      );
+      payloads.push(length > 0 ? this.#memory : new Uint8Array());
       this.#offset += HEADER_LENGTH + length;
       this.#memory = EMPTY;
-      this.#headerSize =
-        this.#length =
-        this.#start =
-        this.#size =
-          0;
+      this.#headerSize = this.#length = this.#size = 0;
     }
     return at + count;
   }
 
   /** Makes room for at least `size` bytes of the payload, and for no more than some times what has arrived. */
   #reserve(size: number): void {
-    if (this.#length <= SLAB_PAYLOAD) {
-      if (this.#slab.length - this.#slabUsed < this.#length) {
-        this.#slab = new Uint8Array(SLAB_LENGTH);
-        this.#slabUsed = 0;
-      }
-      this.#memory = this.#slab;
-      this.#start = this.#slabUsed;
-      this.#slabUsed += this.#length;
+    const length = this.#length;
+    if (length <= SLAB_PAYLOAD) {
+      this.#memory = this.#slab.take(length);
     } else {
       // Growing by a factor keeps all the copying linear.
-      const memory = new Uint8Array(Math.min(this.#length, size * GROWTH));
+      const memory = new Uint8Array(Math.min(length, size * GROWTH));
       memory.set(this.#memory.subarray(0, this.#size));
       this.#memory = memory;
     }
@@ -506,21 +509,18 @@ export class FrameReader {
    * @throws {FramingError} `UNEXPECTED_EOF` where the stream ends inside a frame.
    */
   async read(): Promise<boolean> {
-    // The frame that is cut slides to the front, once per read at the most.
-    if (this.#end > 0) {
-      this.#bytes.copyWithin(0, this.#end, this.#size);
-      this.#offset += this.#end;
-      this.#size -= this.#end;
-      this.#start = this.#end = 0;
-    }
+    const room = this.#bytes.length - this.#size;
+    if (this.#end === this.#size || room < READ_MINIMUM) this.#slide();
     if (this.#size === this.#bytes.length) this.#grow();
     const count = await this.#reader.read(this.#bytes.subarray(this.#size));
     if (count !== null) {
       this.#size += count;
       return true;
     }
-    if (this.#size > 0) {
-      throw unexpectedEnd(this.#offset, this.#size, this.#cutLength());
+    const received = this.#size - this.#end;
+    if (received > 0) {
+      const length = Math.max(0, this.#nextLength());
+      throw unexpectedEnd(this.#offset + this.#end, received, length);
     }
     return false;
   }
@@ -534,33 +534,34 @@ export class FrameReader {
    * Every later call throws it again.
    */
   next(): boolean {
-    const at = this.#end;
-    const length = readHeader(
-      this.#bytes,
-      at,
-      this.#size,
-      this.#maxFrameLength,
-      this.#offset + at,
-    );
-    const end = at + HEADER_LENGTH + length;
-    if (length < 0 || end > this.#size) return false;
-    this.#start = at + HEADER_LENGTH;
+    const length = this.#nextLength();
+    const start = this.#end + HEADER_LENGTH;
+    const end = start + length;
+    if (length === INCOMPLETE || end > this.#size) return false;
+    this.#start = start;
     this.#end = end;
     return true;
   }
 
-  /** Length of the payload whose frame begins the buffer and is cut. */
-  #cutLength(): number {
-    return Math.max(
-      0,
-      readHeader(
-        this.#bytes,
-        0,
-        this.#size,
-        this.#maxFrameLength,
-        this.#offset,
-      ),
-    );
+  /** Length of the payload after the current one, or `INCOMPLETE`. */
+  #nextLength(): number {
+    const at = this.#end;
+    const length = readHeader(this.#bytes, at, this.#size);
+    const limit = this.#maxFrameLength;
+    if (length === INVALID || length > limit) {
+      throw headerError(this.#bytes, at, this.#size, limit, this.#offset + at);
+    }
+    return length;
+  }
+
+  /** Moves what has not been taken yet, a part of a frame as a rule, to the front. */
+  #slide(): void {
+    const taken = this.#end;
+    if (taken === 0) return;
+    this.#bytes.copyWithin(0, taken, this.#size);
+    this.#offset += taken;
+    this.#size -= taken;
+    this.#start = this.#end = 0;
   }
 
   /** Makes room where one frame fills the buffer: for it and what follows, but only some times what has arrived. */
@@ -568,7 +569,7 @@ export class FrameReader {
     const bytes = new Uint8Array(
       Math.min(
         this.#size * GROWTH,
-        HEADER_LENGTH + this.#cutLength() + READ_BUFFER_LENGTH,
+        HEADER_LENGTH + this.#nextLength() + READ_BUFFER_LENGTH,
       ),
     );
     bytes.set(this.#bytes);
@@ -611,10 +612,9 @@ export class FrameWriter {
   #size = 0;
   /** Frames after those, still text: encoding many together costs a tenth of encoding each. */
   #text = "";
-  #textSize = 0;
-  /** The header used last, and the length that it holds: neighbours often have one length. */
-  #header = encodeHeader(0);
-  #headerLength = 0;
+  /** The header that was last put in `#text`, and the length it holds: neighbours often have one length. */
+  #header = "";
+  #headerLength = -1;
   #isFlushing = false;
 
   /**
@@ -631,12 +631,14 @@ export class FrameWriter {
 
   /** How many bytes of frames wait for `flush`. */
   get size(): number {
-    return this.#size + this.#textSize;
+    this.#encodeText();
+    return this.#size;
   }
 
   /** Whether it is time to `flush`: 64 KiB or more are waiting. Adding more is possible, and takes memory. */
   get isFull(): boolean {
-    return this.size >= WRITE_BUFFER_LENGTH;
+    const most = this.#size + this.#text.length * UTF8_MOST;
+    return most >= WRITE_BUFFER_LENGTH && this.size >= WRITE_BUFFER_LENGTH;
   }
 
   /**
@@ -650,36 +652,37 @@ export class FrameWriter {
     if (this.#isFlushing) {
       throw new TypeError("Cannot add a frame: flush has not finished");
     }
-    const length = payloadLength(payload, this.#maxFrameLength);
-    if (length !== this.#headerLength) {
-      this.#header = encodeHeader(length);
-      this.#headerLength = length;
-    }
+    const length = payload.length;
     if (typeof payload === "string") {
+      const limit = this.#maxFrameLength;
+      if (length * UTF8_MOST > limit) payloadLength(payload, limit);
+      if (length !== this.#headerLength) {
+        this.#header = encodeHeader(length);
+        this.#headerLength = length;
+      }
       this.#text += this.#header + payload;
-      this.#textSize += HEADER_LENGTH + length;
-      return;
+    } else {
+      payloadLength(payload, this.#maxFrameLength);
+      if (this.#text !== "") this.#encodeText();
+      const at = this.#size;
+      const size = at + HEADER_LENGTH + length;
+      if (size > this.#bytes.length) this.#reserve(size);
+      writeFrame(this.#bytes, at, payload, length);
+      this.#size = size;
     }
-    if (this.#textSize > 0) this.#encodeText();
-    const at = this.#size;
-    const start = at + HEADER_LENGTH;
-    this.#reserve(start + length);
-    const bytes = this.#bytes;
-    const header = this.#header;
-    for (let i = 0; i < HEADER_LENGTH; i++) {
-      bytes[at + i] = header.charCodeAt(i);
-    }
-    copy(payload, 0, length, bytes, start);
-    this.#size = start + length;
   }
 
   /**
    * Writes all that was added, and waits until it is written: that is where
    * backpressure is felt.
    *
+   * @throws {TypeError} Where the call before has not finished.
    * @throws Whatever the sink's `write` rejects with; what was added is then lost.
    */
   async flush(): Promise<void> {
+    if (this.#isFlushing) {
+      throw new TypeError("Cannot flush: the flush before has not finished");
+    }
     this.#encodeText();
     const bytes = this.#bytes.subarray(0, this.#size);
     this.#size = 0;
@@ -694,16 +697,28 @@ export class FrameWriter {
   }
 
   #encodeText(): void {
-    const size = this.#size + this.#textSize;
-    this.#reserve(size);
-    encoder.encodeInto(this.#text, this.#bytes.subarray(this.#size));
-    this.#size = size;
+    let text = this.#text;
+    if (text === "") return;
+    // Its headers count characters: right where all are ASCII, and that is found
+    // out afterwards, at a third of what looking at each of them before costs.
+    if (!this.#encode(text, text.length)) {
+      text = withByteLengths(text);
+      this.#encode(text, utf8Length(text));
+    }
     this.#text = "";
-    this.#textSize = 0;
+  }
+
+  /** Adds `text` to `#bytes` if it makes `length` bytes, and else nothing; gives whether it did. */
+  #encode(text: string, length: number): boolean {
+    const size = this.#size + length;
+    if (size > this.#bytes.length) this.#reserve(size);
+    const room = this.#bytes.subarray(this.#size, size);
+    if (encoder.encodeInto(text, room).read < text.length) return false;
+    this.#size = size;
+    return true;
   }
 
   #reserve(size: number): void {
-    if (size <= this.#bytes.length) return;
     const bytes = new Uint8Array(Math.max(size, this.#bytes.length * 2));
     bytes.set(this.#bytes.subarray(0, this.#size));
     this.#bytes = bytes;
@@ -713,9 +728,10 @@ export class FrameWriter {
 /**
  * Transforms payloads into frames, for `pipeThrough`.
  *
- * A payload of up to 4 KiB leaves as one chunk, its frame. A longer one is not
- * copied: it leaves as two chunks, its header and then the payload itself,
- * which must not be changed until it has been consumed.
+ * A payload of up to 4 KiB leaves as one chunk, its frame, which shares memory
+ * with its neighbours. A longer one is not copied: it leaves as two chunks, its
+ * header and then the payload itself, which must not be changed until it has
+ * been consumed.
  *
  * The stream fails with a {@linkcode FramingError} `FRAME_TOO_LARGE` where a
  * payload is over the limit.
@@ -745,13 +761,18 @@ export class FrameEncoderStream
    */
   constructor(options?: FramingOptions) {
     const limit = maxFrameLength(options);
+    const slab = new Slab();
     super({
       transform(payload, controller) {
-        if (payload.length <= SMALL || typeof payload === "string") {
-          controller.enqueue(encodeFrame(payload, { maxFrameLength: limit }));
+        const length = payloadLength(payload, limit);
+        if (length <= SMALL || typeof payload === "string") {
+          const frame = slab.take(HEADER_LENGTH + length);
+          writeFrame(frame, 0, payload, length);
+          controller.enqueue(frame);
         } else {
-          const header = encodeHeader(payloadLength(payload, limit));
-          controller.enqueue(encoder.encode(header));
+          const header = slab.take(HEADER_LENGTH);
+          writeHeader(header, 0, length);
+          controller.enqueue(header);
           controller.enqueue(payload);
         }
       },
@@ -764,7 +785,8 @@ export class FrameEncoderStream
  * `pipeThrough`. However the stream is cut, one chunk leaves for each frame.
  *
  * A payload may be kept: it does not share memory with the chunks that went in,
- * and keeps no more than 4 KiB beside itself alive.
+ * and keeps no more than 4 KiB beside itself alive. That is its neighbours:
+ * whoever wants to transfer its buffer transfers that of a `slice()`.
  *
  * Where the stream is bad, every payload that arrived whole is delivered before
  * the {@linkcode FramingError} is, to a slow consumer too: `INVALID_HEADER`,
@@ -832,7 +854,7 @@ export class FrameDecoderStream
       async write(chunk) {
         let error: unknown;
         try {
-          const own = ownPayloads(decoder.push(chunk), chunk);
+          const own = pushOwned(decoder, chunk);
           if (own.length > 0) isDrained = false;
           for (const payload of own) payloads.enqueue(payload);
           // The error of a bad frame behind these comes with the next call.
@@ -870,14 +892,24 @@ export class FrameDecoderStream
 
 /** Payloads up to this many bytes are small: copied together with their neighbours. */
 const SMALL = 4096;
+/** So few bytes are copied one by one. */
+const FEW = 64;
+/** As many bytes as one UTF-16 unit can make. */
+const UTF8_MOST = 3;
 /** Cut payloads up to `SLAB_PAYLOAD` bytes share slabs. */
 const SLAB_LENGTH = 4096;
 const SLAB_PAYLOAD = 1024;
 /** Memory for a long payload grows by this factor. */
 const GROWTH = 4;
 const READ_BUFFER_LENGTH = 256 * 1024;
+/** A read is worth its cost where so many bytes fit, at least. */
+const READ_MINIMUM = 64 * 1024;
 const WRITE_BUFFER_LENGTH = 64 * 1024;
 const EMPTY = new Uint8Array();
+
+/** What `readHeader` gives in place of a length. */
+const INCOMPLETE = -1;
+const INVALID = -2;
 
 const encoder = new TextEncoder();
 
@@ -891,14 +923,12 @@ function maxFrameLength(options: FramingOptions | undefined): number {
   return limit;
 }
 
-/** The one place that knows what a header is: gives its value, or -1 where it is valid so far but not whole. */
-function readHeader(
-  bytes: Uint8Array,
-  start: number,
-  size: number,
-  limit: number,
-  offset: number,
-): number {
+/**
+ * The one place that knows what a header is: gives its value, or `INCOMPLETE`
+ * where it is valid so far, or `INVALID`. It does not throw: small, it is
+ * compiled into the loops that call it.
+ */
+function readHeader(bytes: Uint8Array, start: number, size: number): number {
   const whole = start + HEADER_LENGTH;
   const end = whole < size ? whole : size;
   let at = start;
@@ -908,33 +938,42 @@ function readHeader(
     if (digit < 0 || digit > 9) break;
     length = length * 10 + digit;
   }
-  const hasLeadingZero = at - start > 1 && bytes[start] === 0x30;
-  if (hasLeadingZero || (at === start && at < end)) {
-    throw invalidHeader(bytes, start, end, offset);
+  const digits = at - start;
+  if (digits !== 1 && (digits === 0 ? at < end : bytes[start] === 0x30)) {
+    return INVALID;
   }
   for (; at < end; at++) {
-    if (bytes[at] !== 0x20) throw invalidHeader(bytes, start, end, offset);
+    if (bytes[at] !== 0x20) return INVALID;
   }
-  if (end < whole) return -1;
-  if (length > limit) {
-    throw new FramingError(
-      "FRAME_TOO_LARGE",
-      `Cannot decode the frame at byte ${offset}: its payload of ${length} bytes is over the limit of ${limit} bytes`,
-      offset,
-      { length, maxFrameLength: limit },
-    );
-  }
-  return length;
+  return end < whole ? INCOMPLETE : length;
+}
+
+/** What is wrong with the header at `start`: it is none, or it is over the limit. */
+function headerError(
+  bytes: Uint8Array,
+  start: number,
+  size: number,
+  limit: number,
+  offset: number,
+): FramingError {
+  const length = readHeader(bytes, start, size);
+  if (length < 0) return invalidHeader(bytes, start, size, offset);
+  return new FramingError(
+    "FRAME_TOO_LARGE",
+    `Cannot decode the frame at byte ${offset}: its payload of ${length} bytes is over the limit of ${limit} bytes`,
+    offset,
+    { length, maxFrameLength: limit },
+  );
 }
 
 function invalidHeader(
   bytes: Uint8Array,
   start: number,
-  end: number,
+  size: number,
   offset: number,
 ): FramingError {
   const header = String.fromCharCode(
-    ...bytes.subarray(start, Math.min(end, start + HEADER_LENGTH)),
+    ...bytes.subarray(start, Math.min(size, start + HEADER_LENGTH)),
   );
   return new FramingError(
     "INVALID_HEADER",
@@ -1000,7 +1039,43 @@ function encodeHeader(length: number): string {
 }
 
 function writeHeader(bytes: Uint8Array, at: number, length: number): void {
-  encoder.encodeInto(encodeHeader(length), bytes.subarray(at));
+  const end = at + HEADER_LENGTH;
+  let next = at + 1;
+  for (let power = 10; power <= length; power *= 10) next++;
+  for (let i = next; i < end; i++) bytes[i] = 0x20;
+  for (let rest = length; next > at; rest = Math.floor(rest / 10)) {
+    bytes[--next] = 0x30 + rest % 10;
+  }
+}
+
+/** Writes a frame whose payload makes `length` bytes. */
+function writeFrame(
+  bytes: Uint8Array,
+  at: number,
+  payload: string | Uint8Array,
+  length: number,
+): void {
+  writeHeader(bytes, at, length);
+  const start = at + HEADER_LENGTH;
+  if (typeof payload !== "string") {
+    copy(payload, 0, length, bytes, start);
+  } else if (length <= FEW && length === payload.length) {
+    for (let i = 0; i < length; i++) bytes[start + i] = payload.charCodeAt(i);
+  } else {
+    encoder.encodeInto(payload, bytes.subarray(start));
+  }
+}
+
+/** Makes headers that count bytes of headers that count UTF-16 units, in a text of frames. */
+function withByteLengths(frames: string): string {
+  let text = "";
+  for (let at = 0; at < frames.length;) {
+    const start = at + HEADER_LENGTH;
+    at = start + Number(frames.slice(at, start));
+    const payload = frames.slice(start, at);
+    text += encodeHeader(utf8Length(payload)) + payload;
+  }
+  return text;
 }
 
 /** Copies bytes; for a few of them a loop is quicker than a view and `set`. */
@@ -1011,28 +1086,25 @@ function copy(
   to: Uint8Array,
   at: number,
 ): void {
-  if (count <= 64) {
+  if (count <= FEW) {
     for (let i = 0; i < count; i++) to[at + i] = from[start + i];
   } else {
     to.set(from.subarray(start, start + count), at);
   }
 }
 
-/** The payloads, none of them a view of `chunk` any more: what is copied is copied some 4 KiB at a time. */
-function ownPayloads(payloads: Uint8Array[], chunk: Uint8Array): Uint8Array[] {
-  const last = payloads.at(-1);
-  if (last?.buffer !== chunk.buffer) return payloads;
-  const end = last.byteOffset + last.length;
-  let block = EMPTY;
-  let blockStart = 0;
-  return payloads.map((payload) => {
-    const { buffer, byteOffset, length } = payload;
-    if (buffer !== chunk.buffer) return payload;
-    if (byteOffset + length > blockStart + block.length) {
-      blockStart = byteOffset;
-      const blockLength = Math.max(length, Math.min(SMALL, end - blockStart));
-      block = new Uint8Array(buffer, blockStart, blockLength).slice();
+/** Memory for small things, many of them in one piece: the same idea as Node's Buffer pool. */
+class Slab {
+  #buffer = EMPTY.buffer;
+  #used = 0;
+
+  take(length: number): Uint8Array<ArrayBuffer> {
+    if (this.#buffer.byteLength - this.#used < length) {
+      this.#buffer = new ArrayBuffer(Math.max(SLAB_LENGTH, length));
+      this.#used = 0;
     }
-    return new Uint8Array(block.buffer, byteOffset - blockStart, length);
-  });
+    const memory = new Uint8Array(this.#buffer, this.#used, length);
+    this.#used += length;
+    return memory;
+  }
 }
