@@ -678,6 +678,7 @@ export class FrameWriter {
    *
    * @throws {TypeError} Where the call before has not finished.
    * @throws Whatever the sink's `write` rejects with; what was added is then lost.
+   * @throws {TypeError} Where the `flush` before has not finished.
    */
   async flush(): Promise<void> {
     if (this.#isFlushing) {
