@@ -517,12 +517,13 @@ export class FrameReader {
       this.#size += count;
       return true;
     }
+    if (this.#size === this.#end) return false;
     const received = this.#size - this.#end;
-    if (received > 0) {
-      const length = Math.max(0, this.#nextLength());
+    const length = Math.max(0, this.#nextLength());
+    if (received < HEADER_LENGTH + length) {
       throw unexpectedEnd(this.#offset + this.#end, received, length);
     }
-    return false;
+    return true; // Frames that were not taken.
   }
 
   /**
@@ -564,12 +565,13 @@ export class FrameReader {
     this.#start = this.#end = 0;
   }
 
-  /** Makes room where one frame fills the buffer: for it and what follows, but only some times what has arrived. */
+  /** Makes room where one frame, or some that were not taken, fill the buffer: for them and what follows, but only some times what has arrived. */
   #grow(): void {
     const bytes = new Uint8Array(
       Math.min(
         this.#size * GROWTH,
-        HEADER_LENGTH + this.#nextLength() + READ_BUFFER_LENGTH,
+        Math.max(this.#size, HEADER_LENGTH + this.#nextLength()) +
+          READ_BUFFER_LENGTH,
       ),
     );
     bytes.set(this.#bytes);
