@@ -678,7 +678,6 @@ export class FrameWriter {
    * Writes all that was added, and waits until it is written: that is where
    * backpressure is felt.
    *
-   * @throws {TypeError} Where the call before has not finished.
    * @throws Whatever the sink's `write` rejects with; what was added is then lost.
    * @throws {TypeError} Where the `flush` before has not finished.
    */

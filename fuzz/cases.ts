@@ -1,0 +1,194 @@
+/**
+ * Streams for the decoders, good and bad, and ways of cutting them, as
+ * fast-check arbitraries; and the one check that all of them go through.
+ *
+ * @module
+ */
+
+import fc from "fast-check";
+import { encodeFrame, FrameDecoder, FramingError } from "../framing.ts";
+import type { Decode } from "./forms.ts";
+import {
+  decodeStream,
+  difference,
+  join,
+  type Outcome,
+  toBytes,
+} from "./reference.ts";
+
+/** A stream and how it arrives. */
+export interface Case {
+  maxFrameLength?: number;
+  chunks: Uint8Array[];
+}
+
+/** Decodes a case in one form and says in what that differs from the reference; nothing where it does not. */
+export function checkCase(
+  decode: Decode,
+  { maxFrameLength, chunks }: Case,
+): string | undefined | Promise<string | undefined> {
+  const options = { maxFrameLength };
+  const content = decodeStream(join(chunks), options);
+  const outcome = decode(chunks, options);
+  return outcome instanceof Promise
+    ? outcome.then((outcome: Outcome) => difference(outcome, content))
+    : difference(outcome, content);
+}
+
+/** Says whether a decoder took more memory than some times what arrived; what is collected meanwhile goes unseen. */
+export function checkMemory(
+  { maxFrameLength, chunks }: Case,
+): string | undefined {
+  let arrived = 0;
+  const decoder = new FrameDecoder({ maxFrameLength });
+  const before = Deno.memoryUsage().external;
+  try {
+    for (const chunk of chunks) {
+      arrived += chunk.length;
+      decoder.push(chunk);
+    }
+  } catch (error) {
+    if (!(error instanceof FramingError)) return String(error);
+  }
+  const taken = Deno.memoryUsage().external - before;
+  if (taken > 8 * arrived + 8192) {
+    return `took ${taken} bytes of memory for ${arrived}`;
+  }
+}
+
+/** Payloads of a few bytes, mostly, and of any bytes; some that look like headers. */
+export const smallPayload: fc.Arbitrary<Uint8Array> = fc.tuple(
+  fc.nat(40),
+  fc.nat(255),
+).map(([length, seed]) => payloadOf(length, seed));
+
+/** Payloads of all the lengths at which the decoders change their ways. */
+export const payload: fc.Arbitrary<Uint8Array> = fc.tuple(
+  fc.oneof(
+    { weight: 40, arbitrary: fc.nat(40) },
+    { weight: 10, arbitrary: fc.nat(6000) },
+    {
+      weight: 10,
+      arbitrary: fc.tuple(
+        fc.constantFrom(64, 1024, 2048, 4096),
+        fc.integer({ min: -11, max: 11 }),
+      ).map(([length, more]) => length + more),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(
+        fc.constantFrom(64 * 1024, 256 * 1024),
+        fc.integer({ min: -11, max: 11 }),
+      ).map(([length, more]) => length + more),
+    },
+  ),
+  fc.nat(255),
+).map(([length, seed]) => payloadOf(length, seed));
+
+/** Ways of cutting, each a function that cuts any stream: at any places, or every so many bytes. */
+export const cutting: fc.Arbitrary<(stream: Uint8Array) => Uint8Array[]> = fc
+  .oneof(
+    fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 8 })
+      .map((places) => (stream: Uint8Array) =>
+        cutAt(stream, places.map((place) => Math.floor(place * stream.length)))
+      ),
+    fc.oneof(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 5000 }))
+      .map((size) => (stream: Uint8Array) =>
+        // A long stream in single bytes would take a run's time many times over.
+        cutEvery(stream, Math.max(size, Math.floor(stream.length / 4096)))
+      ),
+  );
+
+/** A stream of whole frames with, here and there, what does not belong; and then some of its bytes altered. */
+export function anyCase(payload: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Case> {
+  const frame = payload.map((payload) => encodeFrame(payload));
+  const piece = fc.oneof(
+    { weight: 30, arbitrary: frame },
+    { weight: 1, arbitrary: promise },
+    { weight: 1, arbitrary: almostHeader },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 16 }) },
+  );
+  return fc.tuple(
+    fc.array(piece, { maxLength: 6 }),
+    fc.oneof(
+      { weight: 2, arbitrary: fc.constant([]) },
+      { weight: 1, arbitrary: fc.array(alteration, { maxLength: 2 }) },
+    ),
+    cutting,
+    fc.oneof(
+      { weight: 6, arbitrary: fc.constant(undefined) },
+      { weight: 2, arbitrary: fc.constantFrom(0, 10, 40, 1024, 9_999_999_999) },
+    ),
+  ).map(([pieces, alterations, cut, maxFrameLength]) => {
+    let stream = join(pieces);
+    for (const alter of alterations) stream = alter(stream);
+    return { maxFrameLength, chunks: cut(stream) };
+  });
+}
+
+/** A header whose payload does not follow, or not all of it. */
+const promise = fc.oneof(
+  fc.constantFrom(8 * 1024 * 1024, 8 * 1024 * 1024 + 1, 9_999_999_999),
+  fc.nat(3000),
+  fc.nat(9_999_999_999),
+).map((length) => toBytes(String(length).padEnd(10)));
+
+const almostHeader = fc.array(
+  fc.constantFrom(..."0123456789 ", " ", " ", "+", "-", "\0", "\t", "\n", "."),
+  { minLength: 1, maxLength: 12 },
+).map((characters) => toBytes(characters.join("")));
+
+/** One byte replaced, put in or taken out; or all from there on taken away. */
+const alteration: fc.Arbitrary<
+  (stream: Uint8Array) => Uint8Array<ArrayBuffer>
+> = fc.tuple(
+  fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+  fc.constantFrom("replace", "insert", "remove", "truncate"),
+  fc.oneof(fc.nat(255), fc.constantFrom(0x20, 0x30, 0x31, 0x39)),
+).map(([place, how, byte]) => (stream: Uint8Array) => {
+  const at = Math.floor(place * stream.length);
+  const isKept = how === "insert" ? 0 : 1;
+  return join([
+    stream.subarray(0, at),
+    how === "replace" || how === "insert"
+      ? Uint8Array.of(byte)
+      : new Uint8Array(),
+    how === "truncate" ? new Uint8Array() : stream.subarray(at + isKept),
+  ]);
+});
+
+/** Cuts at the places given, in any order; the same place twice makes an empty chunk. */
+export function cutAt(stream: Uint8Array, places: number[]): Uint8Array[] {
+  const ordered = places.toSorted((a, b) => a - b);
+  return [...ordered, stream.length].map((place, i) =>
+    stream.subarray(ordered[i - 1] ?? 0, place)
+  );
+}
+
+/** Cuts into chunks of `size` bytes. */
+export function cutEvery(stream: Uint8Array, size: number): Uint8Array[] {
+  return Array.from(
+    { length: Math.ceil(stream.length / size) },
+    (_, i) => stream.subarray(i * size, (i + 1) * size),
+  );
+}
+
+/** Bytes without a pattern, and after them as many that could be in a header. */
+const NOISE = 256;
+const noise = makeNoise(2 * 300_000);
+
+function makeNoise(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let state = 1;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    const byte = state >>> 24;
+    bytes[i] = i < length / 2 ? byte : "0123456789      ".charCodeAt(byte % 16);
+  }
+  return bytes;
+}
+
+function payloadOf(length: number, seed: number): Uint8Array {
+  const start = (seed % 2) * noise.length / 2 + (seed >> 1) * NOISE;
+  return noise.subarray(start, start + length);
+}

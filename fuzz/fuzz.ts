@@ -1,0 +1,163 @@
+/**
+ * Looks for streams that a decoder of framing.ts takes for something else than
+ * the reference does, fails on with anything but a FramingError, or holds too
+ * much memory for.
+ *
+ * ```sh
+ * deno task fuzz                      # for 20 seconds
+ * deno task fuzz --runs 1000000       # so many with FrameDecoder, and some with the others
+ * deno task fuzz --seed 42            # the same runs as every time with 42
+ * ```
+ *
+ * A finding is printed to stdout as one line of JSON, as small as it could be
+ * made. It belongs into corpus.json, which the tests replay.
+ *
+ * @module
+ */
+
+import fc from "fast-check";
+import {
+  integer,
+  parseCommandLine,
+  printLine,
+  seconds,
+} from "../command_line.ts";
+import {
+  anyCase,
+  type Case,
+  checkCase,
+  checkMemory,
+  payload,
+  smallPayload,
+} from "./cases.ts";
+import { FORMS } from "./forms.ts";
+import { toText } from "./reference.ts";
+
+/** Something that a decoder got wrong. */
+export interface Finding extends Case {
+  form: string;
+  difference: string;
+}
+
+/** What a batch is made of. FrameDecoder, the core of two forms, is fast and gets most runs. */
+const BATCH: {
+  form: keyof typeof FORMS;
+  payload: fc.Arbitrary<Uint8Array>;
+  runs: number;
+  check?: (candidate: Case) => ReturnType<typeof checkCase>;
+}[] = [
+  { form: "FrameDecoder", payload: smallPayload, runs: 10_000 },
+  { form: "FrameDecoder", payload, runs: 500 },
+  { form: "FrameDecoder", payload, runs: 100, check: checkMemory },
+  { form: "FrameReader", payload: smallPayload, runs: 500 },
+  { form: "FrameReader", payload, runs: 50 },
+  { form: "FrameDecoderStream", payload: smallPayload, runs: 500 },
+  { form: "FrameDecoderStream", payload, runs: 50 },
+];
+
+/** How often each form has been run. */
+export type Runs = Record<keyof typeof FORMS, number>;
+
+/** Runs one batch after another, each with the next seed, until `isEnough` says so or there is a finding. */
+export async function fuzz(
+  seed: number,
+  isEnough: (runs: Runs) => boolean,
+): Promise<{ runs: Runs; finding?: Finding }> {
+  const runs: Runs = { FrameDecoder: 0, FrameReader: 0, FrameDecoderStream: 0 };
+  for (; !isEnough(runs); seed++) {
+    for (const { form, payload, runs: numRuns, ...part } of BATCH) {
+      const finding = await search(
+        form,
+        part.check ?? ((candidate) => checkCase(FORMS[form], candidate)),
+        anyCase(payload),
+        { seed, numRuns },
+      );
+      if (finding !== undefined) return { runs, finding };
+      runs[form] += numRuns;
+    }
+  }
+  return { runs };
+}
+
+/** Goes through one part of a batch, and makes what it finds smaller. */
+async function search(
+  form: keyof typeof FORMS,
+  check: (candidate: Case) => ReturnType<typeof checkCase>,
+  arbitrary: fc.Arbitrary<Case>,
+  parameters: { seed: number; numRuns: number },
+): Promise<Finding | undefined> {
+  // A property that is not async runs twice as fast.
+  const property = form === "FrameDecoder"
+    ? fc.property(arbitrary, (candidate) => {
+      throwIf(check(candidate));
+    })
+    : fc.asyncProperty(arbitrary, async (candidate) => {
+      throwIf(await check(candidate));
+    });
+  const { counterexample, errorInstance } = await fc.check<[Case]>(
+    property,
+    parameters,
+  );
+  if (counterexample === null) return;
+  const { message: difference } = errorInstance as Error;
+  return { form, difference, ...counterexample[0] };
+}
+
+function throwIf(difference: unknown): void {
+  if (difference !== undefined) throw new Error(String(difference));
+}
+
+/** A finding as an entry of corpus.json, in which each character of a chunk is a byte. */
+function toJson({ form, difference, maxFrameLength, chunks }: Finding): string {
+  const why = `${form}: ${difference}`;
+  return JSON.stringify({ why, maxFrameLength, chunks: chunks.map(toText) });
+}
+
+if (import.meta.main) {
+  const flags = parseCommandLine({
+    command: "deno task fuzz",
+    about: "Looks for streams that a decoder of framing.ts gets wrong.",
+  }, {
+    seconds: seconds({ about: "how long to look", fallback: 20 }),
+    runs: integer({
+      placeholder: "N",
+      about: "runs with FrameDecoder, whatever the time; 0 = by time",
+      min: 0,
+      max: 1e12,
+      fallback: 0,
+    }),
+    seed: {
+      ...integer({
+        placeholder: "N",
+        about: "what the runs are made from: the same gives the same",
+        min: 0,
+        max: 2 ** 31 - 1,
+        fallback: 0,
+      }),
+      fallback: "random" as const,
+    },
+  });
+  const seed = flags.seed === "random"
+    ? Math.floor(Math.random() * 2 ** 31)
+    : flags.seed;
+
+  console.error(`seed ${seed}`);
+  const start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
+  const { runs, finding } = await fuzz(
+    seed,
+    flags.runs > 0
+      ? (runs) => runs.FrameDecoder >= flags.runs
+      : () => elapsed() >= flags.seconds,
+  );
+  for (const [form, count] of Object.entries(runs)) {
+    console.error(`${form}: ${count} runs`);
+  }
+  const time = `${elapsed().toFixed(1)} s`;
+  if (finding !== undefined) {
+    console.error(`found something after ${time}; for corpus.json:`);
+    printLine(toJson(finding));
+    Deno.exit(1);
+  }
+  console.error(`found nothing in ${time}`);
+}

@@ -1,0 +1,134 @@
+/**
+ * A decoder for framing.ts's format that is slow and obviously right: it has
+ * the whole stream in one piece and asks a regular expression what a header is.
+ * The tests and the fuzz program hold the real decoders against it.
+ *
+ * @module
+ */
+
+import {
+  DEFAULT_MAX_FRAME_LENGTH,
+  FramingError,
+  type FramingErrorCode,
+  type FramingErrorDetails,
+  type FramingOptions,
+  HEADER_LENGTH,
+} from "../framing.ts";
+
+/** What stands in a stream: whole payloads, and what is wrong after them if it is not its end. */
+export interface Content {
+  payloads: Uint8Array[];
+  failure?: Failure;
+}
+
+/** The facts of a FramingError. */
+export interface Failure extends FramingErrorDetails {
+  code: FramingErrorCode;
+  offset: number;
+}
+
+/** What a decoder made of a stream. */
+export interface Outcome {
+  payloads: Uint8Array[];
+  error?: unknown;
+}
+
+/** A header, or what one may begin with. */
+const HEADER = /^(0|[1-9][0-9]*) *$/;
+
+/** Decodes a whole stream. */
+export function decodeStream(
+  stream: Uint8Array,
+  { maxFrameLength = DEFAULT_MAX_FRAME_LENGTH }: FramingOptions = {},
+): Content {
+  const payloads: Uint8Array[] = [];
+  let offset = 0;
+  const fail = (code: FramingErrorCode, details: FramingErrorDetails) => ({
+    payloads,
+    failure: { code, offset, ...details },
+  });
+  while (offset < stream.length) {
+    const start = offset + HEADER_LENGTH;
+    const header = toText(stream.subarray(offset, start));
+    const length = Number(header);
+    const end = start + length;
+    if (!HEADER.test(header)) {
+      return fail("INVALID_HEADER", { header });
+    } else if (header.length < HEADER_LENGTH) {
+      const received = header.length;
+      return fail("UNEXPECTED_EOF", { received, expected: HEADER_LENGTH });
+    } else if (length > maxFrameLength) {
+      return fail("FRAME_TOO_LARGE", { length, maxFrameLength });
+    } else if (end > stream.length) {
+      const received = stream.length - offset;
+      return fail("UNEXPECTED_EOF", { received, expected: end - offset });
+    }
+    payloads.push(stream.subarray(start, end));
+    offset = end;
+  }
+  return { payloads };
+}
+
+/** Says in what a decoder's outcome differs from what stands in the stream; nothing where it does not. */
+export function difference(
+  outcome: Outcome,
+  content: Content,
+): string | undefined {
+  const { payloads, error } = outcome;
+  const { failure } = content;
+  const count = content.payloads.length;
+  if (payloads.length !== count) {
+    return `${payloads.length} payloads, expected ${count}; ${error}`;
+  }
+  const wrong = payloads.findIndex((payload, i) =>
+    !isEqual(payload, content.payloads[i])
+  );
+  if (wrong >= 0) return `payload ${wrong} of ${count} is altered`;
+  if (error === undefined && failure === undefined) return;
+  if (!(error instanceof FramingError)) {
+    return `${error}, expected ${failure?.code ?? "no error"}`;
+  }
+  const { code, offset, details } = error;
+  const { header = "" } = details;
+  const actual = inspect({ code, offset, ...details });
+  const expected = inspect(
+    // How much of a bad header had arrived depends on how the stream is cut.
+    failure?.header?.startsWith(header) && !HEADER.test(header)
+      ? { ...failure, header }
+      : failure,
+  );
+  return actual === expected ? undefined : `${actual}, expected ${expected}`;
+}
+
+/** Bytes of a text whose every character stands for one byte. */
+export function toBytes(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** The reverse of {@linkcode toBytes}. */
+export function toText(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
+}
+
+/** All the bytes in one piece. */
+export function join(pieces: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+function inspect(failure: Failure | undefined): string {
+  return JSON.stringify(Object.entries(failure ?? {}).sort());
+}
