@@ -829,24 +829,19 @@ export class FrameDecoderStream
     const decoder = new FrameDecoder(options);
     let payloads: ReadableStreamDefaultController<Uint8Array>;
     let input: WritableStreamDefaultController;
-    // Whether the consumer has read all there was and waits for more.
-    let isDrained = false;
     let onDrained: (() => void) | undefined;
-    const drained = () => {
-      isDrained = true;
-      onDrained?.();
-    };
+    const drained = () => onDrained?.();
 
     this.readable = new ReadableStream<Uint8Array>({
       start(controller) {
         payloads = controller;
       },
-      pull: drained,
+      pull: drained, // As the highWaterMark is 1: when the queue is empty.
       cancel(reason) {
         input.error(reason);
         drained();
       },
-    }, { highWaterMark: 0 });
+    }, { highWaterMark: 1 });
 
     this.writable = new WritableStream<Uint8Array>({
       start(controller) {
@@ -857,14 +852,13 @@ export class FrameDecoderStream
         let error: unknown;
         try {
           const own = pushOwned(decoder, chunk);
-          if (own.length > 0) isDrained = false;
           for (const payload of own) payloads.enqueue(payload);
           // The error of a bad frame behind these comes with the next call.
           decoder.push(EMPTY);
         } catch (caught) {
           error = caught;
         }
-        if (!isDrained) {
+        if (payloads.desiredSize! < 1) {
           await new Promise<void>((resolve) => onDrained = resolve);
           onDrained = undefined;
         }
