@@ -161,12 +161,13 @@ function sleep(milliseconds: number): Promise<void> {
   });
 }
 
-/** Seconds since the Unix epoch with exactly six decimals, so that each message is as long as the others. */
+/** Seconds since the Unix epoch with exactly six decimals, so that every message has the same length. */
 function timestamp(): string {
   const now = performance.timeOrigin + performance.now();
-  const microseconds = Math.floor(now * 1000);
-  const fraction = String(microseconds % 1_000_000).padStart(6, "0");
-  return `${Math.floor(microseconds / 1_000_000)}.${fraction}`;
+  const second = Math.floor(now / 1000);
+  if (second !== time.second) time = { second, text: `${second}.` };
+  const microseconds = Math.floor((now - second * 1000) * 1000);
+  return time.text + String(1_000_000 + microseconds).slice(1);
 }
 
 /** Prints to stdout, as long as somebody reads it: a server outlives its log. */
@@ -275,6 +276,8 @@ const options = parseCommandLine({
 const clients = new Set<Promise<void>>();
 /** How many messages have been sent. */
 let messages = 0;
+/** The current second and how it is written: at full speed, a million messages share it. */
+let time = { second: NaN, text: "" };
 /** Who is to be woken when the server stops. */
 const sleepers = new Set<() => void>();
 let isStopping = false;
