@@ -32,6 +32,7 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
       connection = await listener.accept();
     } catch (error) {
       if (isStopping) break;
+      if (isOfClient(error)) continue;
       // As a rule the process may open no more files. Those who dial wait in
       // the listener's backlog until some of those who are here have left.
       say("accept", `Letting nobody in for now: ${(error as Error).message}`);
@@ -49,6 +50,14 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
     clients.add(client);
   }
   await Promise.all(clients);
+}
+
+/** Whether a client could not be let in because it has left already, as port scanners do. */
+function isOfClient(error: unknown): boolean {
+  return error instanceof Deno.errors.NotConnected ||
+    error instanceof Deno.errors.ConnectionReset ||
+    error instanceof Deno.errors.ConnectionAborted ||
+    (error as { code?: string }).code === "EINVAL"; // So says macOS.
 }
 
 /** Sends one client its messages, each when it is due, and sees it off. */
