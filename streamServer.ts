@@ -32,7 +32,7 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
       connection = await listener.accept();
     } catch (error) {
       if (isStopping) break;
-      if (isOfClient(error)) continue;
+      if (hasLeft(error)) continue;
       // As a rule the process may open no more files. Those who dial wait in
       // the listener's backlog until some of those who are here have left.
       say("accept", `Letting nobody in for now: ${(error as Error).message}`);
@@ -52,8 +52,8 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
   await Promise.all(clients);
 }
 
-/** Whether a client could not be let in because it has left already, as port scanners do. */
-function isOfClient(error: unknown): boolean {
+/** Whether a client was not let in because it has left already, as port scanners do. */
+function hasLeft(error: unknown): boolean {
   return error instanceof Deno.errors.NotConnected ||
     error instanceof Deno.errors.ConnectionReset ||
     error instanceof Deno.errors.ConnectionAborted ||
@@ -184,8 +184,9 @@ function print(lines: string): void {
   if (isUnheard) return;
   try {
     printLine(lines);
-  } catch {
+  } catch (error) {
     isUnheard = true;
+    console.error(`Printing no more: ${(error as Error).message}`);
   }
 }
 
