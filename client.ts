@@ -53,6 +53,8 @@ export async function runClient(
   try {
     await receiveWhenThere(client, receive);
   } catch (error) {
+    // A mistake in the loop: Deno shows where it is.
+    if (MISTAKES.some((type) => error instanceof type)) throw error;
     client.fail(client.explain(error));
   }
   client.summarize();
@@ -81,6 +83,8 @@ async function receiveWhenThere(
   }
 }
 
+const MISTAKES = [RangeError, ReferenceError, TypeError];
+
 /** After how long without a byte a client says that it waits, in milliseconds. */
 const SILENCE = 5000;
 
@@ -104,6 +108,9 @@ export class Client {
   /** What the loop holds, and how many bytes of that it has printed. */
   #received: Uint8Array = new Uint8Array();
   #printed = 0;
+  /** Where `append` puts what is received, and how many bytes of that are in use. */
+  #memory = new Uint8Array();
+  #memoryUsed = 0;
   /** How many bytes it has thrown away. */
   #lost = 0;
   #messages = 0;
@@ -147,7 +154,7 @@ export class Client {
    * @param received What is left of earlier reads.
    * @param read What this read brought. It is copied.
    * @param msg The same as text.
-   * @returns Both, in memory of their own.
+   * @returns Both, in memory that stays as it is.
    */
   append(
     received: Uint8Array,
@@ -155,9 +162,22 @@ export class Client {
     msg: string,
   ): Uint8Array<ArrayBuffer> {
     this.#keep(received);
-    const joined = new Uint8Array(received.length + read.length);
-    joined.set(received);
-    joined.set(read, received.length);
+    const size = received.length + read.length;
+    const end = received.byteOffset + received.length;
+    const isLast = received.buffer === this.#memory.buffer &&
+      end === this.#memoryUsed;
+    if (!isLast || end + read.length > this.#memory.length) {
+      // Room for as much again makes the copying linear in what is received.
+      this.#memory = new Uint8Array(size * 2);
+      this.#memory.set(received);
+      this.#memoryUsed = received.length;
+    }
+    this.#memory.set(read, this.#memoryUsed);
+    this.#memoryUsed += read.length;
+    const joined = this.#memory.subarray(
+      this.#memoryUsed - size,
+      this.#memoryUsed,
+    );
     this.#received = joined;
     this.#size += read.length;
     this.#reads++;
@@ -243,7 +263,7 @@ export class Client {
     const isSilent = this.#size === this.#sizeSeen;
     if (isSilent && !this.#isSilent) {
       console.error(
-        `Nothing has arrived from ${formatAddress(this.address)} for ${
+        `Nothing has come from ${formatAddress(this.address)} for ${
           SILENCE / 1000
         } s; still waiting (Ctrl+C ends)`,
       );
@@ -274,7 +294,9 @@ export class Client {
       return `Deno was not allowed to connect to ${server}. Allow it: deno run --allow-net=${server} ${this.#script.file} --hostname ${hostname} --port ${port}`;
     }
     const reason = error instanceof Error ? error.message : String(error);
-    if (this.#size === 0) {
+    const isReset = error instanceof Deno.errors.ConnectionReset ||
+      error instanceof Deno.errors.ConnectionAborted;
+    if (this.#size === 0 && !isReset) {
       return `cannot reach ${server}: ${reason}. Check --hostname and --port`;
     }
     const place = pending.length === 0
