@@ -66,6 +66,9 @@ export function toggle(about: string): Flag<boolean> {
   };
 }
 
+const NAME = /^[\w-]+(\.[\w-]+)*\.?$/;
+const IPV6 = /^[\da-f.]*:[\da-f.]*:[\da-f:.]*(%\w+)?$/i;
+
 /** `--hostname`, with what it means to the program. */
 export function hostnameFlag(about: string): Flag<string> {
   return {
@@ -73,7 +76,7 @@ export function hostnameFlag(about: string): Flag<string> {
     about,
     allowed: "the name or the IP address of a machine",
     fallback: "127.0.0.1",
-    parse: (text) => /^[^\s/[\]]+$/.test(text) ? text : undefined,
+    parse: (text) => NAME.test(text) || IPV6.test(text) ? text : undefined,
   };
 }
 

@@ -420,6 +420,9 @@ const COMMON: [args: string[], error: string][] = [
   [["--port", "http"], `--port got "http"`],
   [["--hostname"], "--hostname got no value"],
   [["--hostname", "a b"], `--hostname got "a b"`],
+  [["--hostname", "127.0.0.1:9092"], `--hostname got "127.0.0.1:9092"`],
+  [["--hostname", "http://localhost"], `--hostname got "http://localhost"`],
+  [["--hostname", ".."], `--hostname got ".."`],
   [["--quiet=yes"], `--quiet got "yes": allowed is no value`],
   [["--quiet", "yes"], `--quiet got "yes": allowed is no value`],
 ];
