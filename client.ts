@@ -18,7 +18,12 @@ import {
   seconds,
   toggle,
 } from "./command_line.ts";
-import { decodeHeader, FramingError, HEADER_LENGTH } from "./framing.ts";
+import {
+  decodeHeader,
+  FrameDecoder,
+  FramingError,
+  HEADER_LENGTH,
+} from "./framing.ts";
 import { drawLoss, drawRead, invalidUtf8 } from "./trace.ts";
 
 /** What one client script says of itself. */
@@ -105,12 +110,11 @@ export class Client {
   #size = 0;
   #sizeSeen = 0;
   #isSilent = false;
+  /** Where `append` puts what is read. */
+  #memory: Uint8Array<ArrayBuffer> = new Uint8Array();
   /** What the loop holds, and how many bytes of that it has printed. */
   #received: Uint8Array = new Uint8Array();
   #printed = 0;
-  /** Where `append` puts what is received, and how many bytes of that are in use. */
-  #memory = new Uint8Array();
-  #memoryUsed = 0;
   /** How many bytes it has thrown away. */
   #lost = 0;
   #messages = 0;
@@ -154,7 +158,7 @@ export class Client {
    * @param received What is left of earlier reads.
    * @param read What this read brought. It is copied.
    * @param msg The same as text.
-   * @returns Both, in memory that stays as it is.
+   * @returns Both. What `received` had behind its end is gone.
    */
   append(
     received: Uint8Array,
@@ -163,21 +167,19 @@ export class Client {
   ): Uint8Array<ArrayBuffer> {
     this.#keep(received);
     const size = received.length + read.length;
-    const end = received.byteOffset + received.length;
-    const isLast = received.buffer === this.#memory.buffer &&
-      end === this.#memoryUsed;
-    if (!isLast || end + read.length > this.#memory.length) {
-      // Room for as much again makes the copying linear in what is received.
-      this.#memory = new Uint8Array(size * 2);
+    let start = received.byteOffset;
+    if (
+      received.buffer !== this.#memory.buffer ||
+      start + size > this.#memory.length
+    ) {
+      // Room for as much again, or a long message that arrives in small reads
+      // would be copied with each of them.
+      this.#memory = new Uint8Array(2 * size);
       this.#memory.set(received);
-      this.#memoryUsed = received.length;
+      start = 0;
     }
-    this.#memory.set(read, this.#memoryUsed);
-    this.#memoryUsed += read.length;
-    const joined = this.#memory.subarray(
-      this.#memoryUsed - size,
-      this.#memoryUsed,
-    );
+    this.#memory.set(read, start + received.length);
+    const joined = this.#memory.subarray(start, start + size);
     this.#received = joined;
     this.#size += read.length;
     this.#reads++;
@@ -220,6 +222,11 @@ export class Client {
   end(received: Uint8Array): void {
     this.#keep(received);
     if (received.length > 0) {
+      try {
+        new FrameDecoder().push(received);
+      } catch (error) {
+        this.fail(this.explain(error));
+      }
       this.fail(
         this.#loss(received) ??
           `the stream ended inside the message at byte ${this.#offset()}: ${
