@@ -14,7 +14,7 @@ import {
   integer,
   parseCommandLine,
   portFlag,
-  printLine,
+  printOrEnd,
   seconds,
   toggle,
 } from "./command_line.ts";
@@ -356,14 +356,7 @@ export class Client {
       return this.#script.label + header + text.slice(HEADER_LENGTH);
     });
     this.#waiting = [];
-    try {
-      printLine(lines.join("\n"));
-    } catch (error) {
-      // Whoever read our output has seen enough, such as `| head -1`: a program
-      // ends for that without a word, and with this exit code.
-      if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141);
-      fail(`cannot write to stdout: ${(error as Error).message}`);
-    }
+    printOrEnd(lines.join("\n"));
   }
 }
 

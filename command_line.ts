@@ -135,7 +135,7 @@ export function parseCommandLine<F extends Record<string, Flag<unknown>>>(
     }
   }
   if (given.help !== undefined) {
-    printLine(usage(program, flags));
+    printOrEnd(usage(program, flags));
     Deno.exit(0);
   }
   const stray = operands[program.operand === undefined ? 0 : 1];
@@ -224,4 +224,16 @@ const utf8 = new TextEncoder();
 /** Writes a line to stdout; see {@linkcode print}. */
 export function printLine(line: string): void {
   print(utf8.encode(`${line}\n`));
+}
+
+/** Writes a line to stdout, and ends the program where that is impossible. */
+export function printOrEnd(line: string): void {
+  try {
+    printLine(line);
+  } catch (error) {
+    // Whoever read our output has seen enough, such as `| head -1`: a program
+    // ends for that without a word, and with this exit code.
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141);
+    fail(`cannot write to stdout: ${(error as Error).message}`);
+  }
 }
