@@ -122,7 +122,7 @@ export function invalidUtf8(bytes: Uint8Array): number | undefined {
 }
 
 /** The bytes as text, one string a character; those that belong to no character as escapes. */
-function visible(bytes: Uint8Array): string[] {
+export function visible(bytes: Uint8Array): string[] {
   const characters: string[] = [];
   for (let at = 0; at < bytes.length;) {
     const [length, text] = character(bytes, at);
@@ -168,7 +168,7 @@ function character(
 }
 
 /** As many characters as fit, and `…` for the others. */
-function clip(characters: string[], width: number): string {
+export function clip(characters: string[], width: number): string {
   let used = 0;
   for (const [i, character] of characters.entries()) {
     const isWide =
