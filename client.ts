@@ -270,7 +270,7 @@ export class Client {
     const isSilent = this.#size === this.#sizeSeen;
     if (isSilent && !this.#isSilent) {
       console.error(
-        `Nothing has come from ${formatAddress(this.address)} for ${
+        `Nothing has arrived from ${formatAddress(this.address)} for ${
           SILENCE / 1000
         } s; still waiting (Ctrl+C ends)`,
       );
