@@ -1,0 +1,107 @@
+/**
+ * Two servers behind HAProxy, as deploy/haproxy.cfg ships: one may go while
+ * clients stream, and none of them notices more than the end of its stream.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { FrameDecoder } from "../framing.ts";
+import {
+  canRun,
+  isPosix,
+  processTest,
+  startProcess,
+  startServer,
+  until,
+  within,
+} from "../testing.ts";
+
+/** Messages a stream: it runs for 4 s, in which one server is stopped. */
+const COUNT = 80;
+
+processTest(
+  "while 200 clients stream through HAProxy, a server that is stopped ends its streams whole, and new clients get the other",
+  async () => {
+    const args = ["--count", String(COUNT), "--interval", "0.05", "--quiet"];
+    await using one = await startServer(args);
+    await using two = await startServer(args);
+    const port = freePort();
+    await using proxy = startProcess([
+      "haproxy",
+      "-db",
+      "-f",
+      "deploy/haproxy.cfg",
+    ], {
+      env: {
+        LISTEN: `127.0.0.1:${port}`,
+        SERVER_1: `127.0.0.1:${one.port}`,
+        SERVER_2: `127.0.0.1:${two.port}`,
+      },
+    });
+    await until(`HAProxy ${proxy.stderr.quote()}`, () => canReach(port));
+
+    const clients = Array.from({ length: 200 }, () => stream(port));
+    await Promise.all(clients.map((client) => client.begun));
+    one.script.kill("SIGTERM");
+    await until("the server to refuse", async () => !await canReach(one.port));
+  const late = Array.from({ length: 50 }, () => stream(port));
+
+    const counts = await Promise.all(clients.map((client) => client.count));
+    const whole = counts.filter((count) => count === COUNT).length;
+    assert(whole >= 80 && whole <= 120, `${whole} of 200 were on the other`);
+    assert(counts.every((count) => count > 0), String(counts));
+    for (const client of late) assertEquals(await client.count, COUNT);
+    assertEquals((await one.script.result()).code, 0);
+    assert(!two.script.hasEnded && !proxy.hasEnded, proxy.stderr.text);
+  },
+  await reasonToIgnore(),
+);
+
+async function reasonToIgnore(): Promise<string | undefined> {
+  if (!canRun) return undefined; // processTest says so.
+  if (!isPosix) return "not on Windows";
+  try {
+    await using process = startProcess(["haproxy", "-v"]);
+    await process.result();
+  } catch {
+    return "haproxy is not installed";
+  }
+}
+
+/** A client that counts its messages, and rejects a stream that does not end after a whole one. */
+function stream(
+  port: number,
+): { begun: Promise<void>; count: Promise<number> } {
+  const begun = Promise.withResolvers<void>();
+  const count = async () => {
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    const decoder = new FrameDecoder();
+    let messages = 0;
+    for await (const chunk of connection.readable) {
+      messages += decoder.push(chunk).length;
+      if (messages > 0) begun.resolve();
+    }
+    decoder.end();
+    return messages;
+  };
+  return {
+    begun: begun.promise,
+    count: within(count(), () => "the end of a stream"),
+  };
+}
+
+async function canReach(port: number): Promise<boolean> {
+  try {
+    using _connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A port where nobody listens. */
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
