@@ -298,7 +298,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       const { code, stderr } = await server.stop(signal);
 
       assertEquals(code, 0);
-      assertMatch(stderr, /did not take all of it within --grace: 1\n$/);
+      assertMatch(stderr, /had not left within --grace: 1\n$/);
     },
     notOnWindows,
   );

@@ -72,6 +72,7 @@ async function stream(client: Deno.TcpConn): Promise<void> {
 
   async function flush(): Promise<void> {
     await frames.flush();
+    messages += made - sent;
     sent = made;
     if (lines !== "") print(lines);
     lines = "";
@@ -103,8 +104,6 @@ async function stream(client: Deno.TcpConn): Promise<void> {
     console.error(
       `${address} left after ${sent} messages: ${(error as Error).message}`,
     );
-  } finally {
-    messages += sent;
   }
 }
 
@@ -207,10 +206,10 @@ function stop(signal: Deno.Signal): void {
 }
 
 function finish(): never {
-  const cut = clients.size === 0
+  const rest = clients.size === 0
     ? ""
-    : `; clients that did not take all of it within --grace: ${clients.size}`;
-  console.error(`Stopped after ${messages} messages${cut}`);
+    : `; clients that had not left within --grace: ${clients.size}`;
+  console.error(`Stopped after ${messages} messages${rest}`);
   Deno.exit(0);
 }
 
