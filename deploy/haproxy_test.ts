@@ -45,7 +45,7 @@ processTest(
     await Promise.all(clients.map((client) => client.begun));
     one.script.kill("SIGTERM");
     await until("the server to refuse", async () => !await canReach(one.port));
-  const late = Array.from({ length: 50 }, () => stream(port));
+    const late = Array.from({ length: 50 }, () => stream(port));
 
     const counts = await Promise.all(clients.map((client) => client.count));
     const whole = counts.filter((count) => count === COUNT).length;
