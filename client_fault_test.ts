@@ -9,6 +9,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createServer, type Socket } from "node:net";
 import { encodeFrame } from "./framing.ts";
 import {
+  freePort,
   isPosix,
   processTest,
   type Result,
@@ -307,12 +308,6 @@ async function inParallel<T>(
 
 function range(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-}
-
-/** A port where nobody listens. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 const utf8 = new TextEncoder();

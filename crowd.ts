@@ -15,13 +15,14 @@ import { FrameDecoder } from "./framing.ts";
 
 const MOST = 1_000_000;
 
-/** Reads a stream to its end; throws where it is anything but so many whole messages, in order. */
+/** Reads a stream to its end, so many bytes at a time; throws where it is anything but so many whole messages, in order. */
 export async function readStream(
   connection: Deno.Conn,
   messages: number,
+  chunkSize: number,
 ): Promise<void> {
   const decoder = new FrameDecoder();
-  const buffer = new Uint8Array(1024);
+  const buffer = new Uint8Array(chunkSize);
   let count = 0;
   let last = "";
   for (let size; (size = await connection.read(buffer)) !== null;) {
@@ -69,7 +70,9 @@ if (import.meta.main) {
   }
   console.log("connected");
   await Promise.all(
-    connections.map((connection) => readStream(connection, options.messages)),
+    connections.map((connection) =>
+      readStream(connection, options.messages, 1024)
+    ),
   );
   console.log("done");
   await new Promise(() => setInterval(() => {}, 3_600_000));

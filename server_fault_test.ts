@@ -10,19 +10,21 @@ import { connect } from "node:net";
 import config from "./deno.json" with { type: "json" };
 import { FrameDecoder } from "./framing.ts";
 import {
+  holdings,
   isPosix,
+  output,
   processTest,
   runScript,
   type Server,
-  startProcess,
   startScript,
   startServer,
+  tellsHoldings,
   until,
   within,
 } from "./testing.ts";
 
 const notOnWindows = isPosix ? undefined : "not on Windows";
-const onlyOnLinux = Deno.build.os === "linux"
+const onlyOnLinux = tellsHoldings
   ? undefined
   : "asks Linux's /proc what the server holds";
 
@@ -103,7 +105,7 @@ processTest(
     );
     using reader = await Deno.connect(server.address);
     const alone = await timeToRead(reader, 60_000_000);
-    const before = await residentMemory(server);
+    const before = (await holdings(server.script)).memory;
     using idlers = new DisposableStack();
 
     for (let i = 0; i < 20; i++) {
@@ -115,7 +117,7 @@ processTest(
     for (let round = 0; round < 10 && beside > 2 * alone; round++) {
       beside = await timeToRead(reader, 60_000_000);
     }
-    const cost = await residentMemory(server) - before;
+    const cost = (await holdings(server.script)).memory - before;
 
     assert(cost < 64e6, `20 clients that never read cost ${cost} bytes`);
     assert(beside <= 2 * alone, `${alone} ms alone, ${beside} ms beside them`);
@@ -155,7 +157,7 @@ processTest(
     // In this table, a connection that waits has no timer but this one.
     const port = hexPort(server.port);
     const peer = hexPort((client.localAddr as Deno.NetAddr).port);
-    await until("the keep-alive timer", async () => {
+    await until(() => "the keep-alive timer", async () => {
       const table = await output("cat", "/proc/net/tcp");
       return new RegExp(`:${port} \\w+:${peer} 01 \\S+ 02:`).test(table);
     });
@@ -173,7 +175,7 @@ processTest(
       using client = await Deno.connect(server.address);
       await readSome(client, 39);
     }
-    const before = await openFiles(server);
+    const before = (await holdings(server.script)).files;
 
     const killed = Array.from(
       { length: 10 },
@@ -186,8 +188,8 @@ processTest(
     await inRounds(100, () => dialAndReset(server));
 
     await until(
-      "its files to be closed",
-      async () => await openFiles(server) <= before,
+      () => "its files to be closed",
+      async () => (await holdings(server.script)).files <= before,
     );
   },
   onlyOnLinux,
@@ -249,7 +251,7 @@ processTest(
       assertEquals((await readAll(talker)).length, 0);
       assertEquals(server.stderr.text.match(/Refusing clients/g)?.length, 1);
     }
-    await until("a free place", async () => {
+    await until(() => "a free place", async () => {
       using third = await Deno.connect(server.address);
       return await readSome(third, 39) !== null;
     });
@@ -451,22 +453,6 @@ function concat(parts: Uint8Array[]): Uint8Array {
 /** A port as /proc/net/tcp has it. */
 function hexPort(port: number): string {
   return port.toString(16).toUpperCase().padStart(4, "0");
-}
-
-async function output(...command: string[]): Promise<string> {
-  await using process = startProcess(command);
-  return (await process.result()).stdout;
-}
-
-/** Bytes of memory that the server occupies. */
-async function residentMemory(server: Server): Promise<number> {
-  const status = await output("cat", `/proc/${server.script.pid}/status`);
-  return Number(status.match(/VmRSS:\s+(\d+) kB/)?.[1]) * 1024;
-}
-
-async function openFiles(server: Server): Promise<number> {
-  const files = await output("ls", `/proc/${server.script.pid}/fd`);
-  return files.split("\n").length;
 }
 
 /** Asserts that the server is there and has met with nothing that its code did not foresee. */

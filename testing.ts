@@ -273,15 +273,52 @@ export class Output {
   }
 }
 
+/** What a process holds, as Linux's /proc tells. */
+export interface Holdings {
+  /** Memory, in bytes. */
+  memory: number;
+  /** Open files and sockets. */
+  files: number;
+}
+
+/** Whether this system tells what a process holds. */
+export const tellsHoldings: boolean = Deno.build.os === "linux";
+
+/** What a process holds now. */
+export async function holdings({ pid }: Script): Promise<Holdings> {
+  // By programs, as Deno itself reads /proc with --allow-all only.
+  const [status, files] = await Promise.all([
+    output("cat", `/proc/${pid}/status`),
+    output("ls", `/proc/${pid}/fd`),
+  ]);
+  const kilobytes = status.match(/^VmRSS:\s+(\d+) kB$/m)?.[1];
+  return {
+    memory: Number(kilobytes) * 1024,
+    files: files.split("\n").length - 1,
+  };
+}
+
+/** Runs a program, and gives what it printed. */
+export async function output(...command: string[]): Promise<string> {
+  await using process = startProcess(command);
+  return (await process.result()).stdout;
+}
+
+/** A port where nobody listens. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
 /** Waits until a condition holds that nothing announces. */
 export async function until(
-  what: string,
+  what: () => string,
   condition: () => boolean | Promise<boolean>,
 ): Promise<void> {
   const start = performance.now();
   while (!await condition()) {
     if (performance.now() - start > DEADLINE) {
-      throw new Error(`Waited in vain for ${what}`);
+      throw new Error(`Waited in vain for ${what()}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -9,6 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import { FrameDecoder } from "../framing.ts";
 import {
   canRun,
+  freePort,
   isPosix,
   processTest,
   startProcess,
@@ -39,12 +40,15 @@ processTest(
         SERVER_2: `127.0.0.1:${two.port}`,
       },
     });
-    await until(`HAProxy ${proxy.stderr.quote()}`, () => canReach(port));
+    await until(() => `HAProxy ${proxy.stderr.quote()}`, () => canReach(port));
 
     const clients = Array.from({ length: 200 }, () => stream(port));
     await Promise.all(clients.map((client) => client.begun));
     one.script.kill("SIGTERM");
-    await until("the server to refuse", async () => !await canReach(one.port));
+    await until(
+      () => "the server to refuse",
+      async () => !await canReach(one.port),
+    );
     const late = Array.from({ length: 50 }, () => stream(port));
 
     const counts = await Promise.all(clients.map((client) => client.count));
@@ -98,10 +102,4 @@ async function canReach(port: number): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** A port where nobody listens. */
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }

@@ -1,0 +1,237 @@
+/**
+ * Runs the server among clients of every kind for minutes. Good clients check
+ * every message of their streams, while others come, send junk, stall, reset
+ * and leave, all at random. In the end the server has to hold no more memory
+ * and files than in the beginning.
+ *
+ * ```shell
+ * deno task soak
+ * deno task soak --seconds 600 --seed 42
+ * ```
+ *
+ * @module
+ */
+
+import { connect, type Socket } from "node:net";
+import { fail, integer, parseCommandLine, seconds } from "./command_line.ts";
+import { readStream } from "./crowd.ts";
+import {
+  type Holdings,
+  holdings,
+  type Server,
+  startServer,
+  tellsHoldings,
+  until,
+  within,
+} from "./testing.ts";
+
+/** Servers at two paces. At full speed a stream is longer than what a system takes in for a client that does not read. */
+const PACES = [
+  { count: 100, interval: 0.01 },
+  { count: 150_000, interval: 0 },
+];
+
+/** How many clients there are at any time, of either kind. */
+const GOOD = 20;
+const BAD = 40;
+
+/** How much more memory a server may hold in the end: what garbage collectors leave for later. */
+const SPARE_MEMORY = 32 * 1024 * 1024;
+/** How many more files: none of a client's, as there are thousands of those. */
+const SPARE_FILES = 4;
+
+/** The first part of the time, after which the servers hold what they need for good. */
+const WARM_UP = 0.2;
+
+/** Random numbers from 0 to 1, the same ones for the same seed: Marsaglia's xorshift. */
+type Random = () => number;
+
+function randomFrom(seed: number): Random {
+  let state = (seed * 2_654_435_769 + 1) | 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+interface Target {
+  server: Server;
+  count: number;
+}
+
+/** How many clients there were, and messages for the good ones. */
+const tally = { good: 0, messages: 0, bad: 0 };
+
+/** A good client after the other, until the time is over. */
+async function comeInGood(targets: Target[], random: Random, end: number) {
+  while (performance.now() < end) {
+    const { server, count } = pick(targets, random);
+    using connection = await Deno.connect(server.address);
+    const chunkSize = Math.ceil(count * 39 / (20 + random() * 2000));
+    // Whoever starts late finds its first messages waiting.
+    if (random() < 0.3) await sleep(random() * 200);
+    await within(
+      readStream(connection, count, chunkSize),
+      () => `the end of a stream of ${count} messages`,
+    );
+    tally.good++;
+    tally.messages += count;
+  }
+}
+
+/** A bad client after the other, until the time is over. */
+async function comeInBad(targets: Target[], random: Random, end: number) {
+  while (performance.now() < end) {
+    const { server } = pick(targets, random);
+    const socket = connect(server.port, server.hostname);
+    const closed = Promise.withResolvers<void>();
+    socket.on("close", () => closed.resolve());
+    socket.on("error", () => {}); // It was asked for.
+    await within(
+      Promise.race([
+        new Promise<void>((resolve) => socket.once("connect", resolve)),
+        closed.promise,
+      ]),
+      () => "a connection",
+    );
+    await pick(BEHAVIOURS, random)(socket, random);
+    if (random() < 0.5) socket.resetAndDestroy();
+    else socket.destroy();
+    await within(closed.promise, () => "a connection to close");
+    tally.bad++;
+  }
+}
+
+/** What a bad client does before it leaves. */
+const BEHAVIOURS: ((socket: Socket, random: Random) => Promise<void> | void)[] =
+  [
+    function leavesAtOnce() {},
+    function readsForSomeTime(socket, random) {
+      socket.resume();
+      return sleep(random() * 500);
+    },
+    function neverReads(socket, random) {
+      socket.pause();
+      return sleep(random() * 2000);
+    },
+    function halfCloses(socket, random) {
+      socket.resume();
+      socket.end();
+      return sleep(random() * 500);
+    },
+    async function sendsJunk(socket, random) {
+      socket.resume();
+      const junk = new Uint8Array(random() * 100_000).fill(random() * 256);
+      for (let i = 0; i < 5; i++) {
+        socket.write(junk);
+        await sleep(random() * 50);
+      }
+    },
+    async function readsInFits(socket, random) {
+      for (let i = 0; i < 5; i++) {
+        socket.resume();
+        await sleep(random() * 50);
+        socket.pause();
+        await sleep(random() * 200);
+      }
+    },
+  ];
+
+function pick<T>(values: T[], random: Random): T {
+  return values[Math.floor(random() * values.length)];
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Lets clients of both kinds come and go for so many seconds. */
+async function comeAndGo(targets: Target[], seed: number, duration: number) {
+  const end = performance.now() + duration * 1000;
+  await Promise.all(
+    Array.from({ length: GOOD + BAD }, (_, i) => {
+      const comeIn = i < GOOD ? comeInGood : comeInBad;
+      return comeIn(targets, randomFrom(seed * 1000 + i), end);
+    }),
+  );
+}
+
+/** Waits until a server holds what it did once; says what it holds where it does not. */
+async function comeBack(server: Server, before: Holdings): Promise<Holdings> {
+  let now = before;
+  await until(
+    () => `a server that held ${show(before)} to be back there: ${show(now)}`,
+    async () => {
+      now = await holdings(server.script);
+      return now.files <= before.files + SPARE_FILES &&
+        now.memory <= before.memory + SPARE_MEMORY;
+    },
+  );
+  return now;
+}
+
+function show({ memory, files }: Holdings): string {
+  return `${(memory / 2 ** 20).toFixed(1)} MiB and ${files} files`;
+}
+
+async function soak(seed: number, duration: number): Promise<void> {
+  await using servers = new AsyncDisposableStack();
+  const targets: Target[] = [];
+  for (const { count, interval } of PACES) {
+    const flags = ["--count", `${count}`, "--interval", `${interval}`];
+    const server = servers.use(await startServer([...flags, "--quiet"]));
+    targets.push({ server, count });
+  }
+
+  await comeAndGo(targets, seed, duration * WARM_UP);
+  const before = tellsHoldings
+    ? await Promise.all(targets.map(({ server }) => holdings(server.script)))
+    : [];
+  await comeAndGo(targets, seed + 1, duration * (1 - WARM_UP));
+  for (const [i, { server }] of targets.entries()) {
+    if (tellsHoldings) {
+      const after = await comeBack(server, before[i]);
+      console.error(`server ${i + 1}: ${show(before[i])}, then ${show(after)}`);
+    }
+    const log = server.stderr.text;
+    if (server.script.hasEnded || /Uncaught|^ +at /m.test(log)) {
+      throw new Error(`A server has come to harm: ${log.slice(-2000)}`);
+    }
+  }
+  if (!tellsHoldings) {
+    console.error("what the servers hold was not looked at: only on Linux");
+  }
+}
+
+const flags = parseCommandLine({
+  command: "deno task soak",
+  about:
+    "Runs the server among good and bad clients, and checks that the good ones miss nothing.",
+}, {
+  seconds: seconds({ about: "how long", fallback: 60 }),
+  seed: {
+    ...integer({
+      placeholder: "N",
+      about: "what the clients' doings are made from",
+      min: 0,
+      max: 2 ** 31 - 1,
+      fallback: 0,
+    }),
+    fallback: "random" as const,
+  },
+});
+const seed = flags.seed === "random"
+  ? Math.floor(Math.random() * 2 ** 31)
+  : flags.seed;
+
+console.error(`seed ${seed}`);
+try {
+  await soak(seed, flags.seconds);
+} catch (error) {
+  fail((error as Error).message);
+}
+console.error(
+  `${tally.good} clients got all of ${tally.messages} messages, beside ${tally.bad} that came, stalled, reset and left`,
+);
