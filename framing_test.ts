@@ -840,6 +840,21 @@ Deno.test("FrameWriter writes a text and its bytes alike, lone surrogates too", 
   assertEquals(toText(join(asText.writes)), toText(join(asBytes.writes)));
 });
 
+Deno.test("FrameWriter gives every frame its own length, whatever came before", async () => {
+  const lengths = [0, 10, 100, 0, 256, 0, 0, 10, 110, 10, 65_536, 0, 1, 1];
+  const payloads = lengths.map((length) => new Uint8Array(length));
+  const sink = sinkOf();
+  const frames = new FrameWriter(sink);
+  for (const payload of payloads) frames.add(payload);
+  for (const payload of payloads) frames.add("\0".repeat(payload.length));
+  await frames.flush();
+  const content = { payloads: [...payloads, ...payloads] };
+  assertEquals(
+    difference(decodeStream(join(sink.writes)), content),
+    undefined,
+  );
+});
+
 Deno.test("FrameWriter goes on where a write took a part only", async () => {
   const sink = sinkOf(4);
   const frames = new FrameWriter(sink);
@@ -1106,6 +1121,16 @@ Deno.test("FrameDecoderStream delivers what arrived whole to a slow consumer bef
       assertEquals(texts, ["one", "", "two"], `${code}, ${size}`);
     }
   }
+});
+
+Deno.test("FrameDecoderStream fails without waiting for what comes after a bad frame", async () => {
+  const { readable, writable } = new FrameDecoderStream();
+  const reader = readable.getReader();
+  const writing = writable.getWriter().write(toBytes("3         onex"));
+  assertEquals(await readText(reader), "one");
+  const error = await assertRejects(() => reader.read(), FramingError);
+  assertEquals([error.code, error.offset], ["INVALID_HEADER", 13]);
+  assert(await assertRejects(() => writing) === error);
 });
 
 Deno.test("FrameDecoderStream fails at both ends with the same error", async () => {
