@@ -101,11 +101,16 @@ async function decodePiped(
 export function readerOf(chunks: Uint8Array[]): ByteReader {
   let next = 0;
   let at = 0;
+  let ends = 0;
   return {
     async read(buffer) {
       await undefined;
       if (buffer.length === 0) throw new Error("Cannot read: no room");
-      if (next === chunks.length) return null;
+      if (next === chunks.length) {
+        // A loop that does not see the end would never come to one.
+        if (++ends > 10) throw new Error("Cannot read: it has ended");
+        return null;
+      }
       const piece = chunks[next].subarray(at, at + buffer.length);
       buffer.set(piece);
       buffer.fill(RUBBISH, piece.length, piece.length + RUBBISH_LENGTH);

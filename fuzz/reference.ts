@@ -126,7 +126,10 @@ export function join(pieces: Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  if (a.length !== b.length) return false;
+  // Many times faster than `every`.
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function inspect(failure: Failure | undefined): string {
