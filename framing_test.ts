@@ -673,7 +673,7 @@ Deno.test("FrameReader gives the place of each payload in its buffer", async () 
   );
   const taken: [number, number, string][] = [];
   while (taken.length < 3 && await frames.read()) {
-    assertEquals([frames.start, frames.end], [0, 0]);
+    assertEquals(frames.payload.length, frames.end - frames.start);
     while (frames.next()) {
       const { bytes, start, end, payload } = frames;
       assert(payload.buffer === bytes.buffer);
