@@ -231,9 +231,11 @@ const TURN = 1000;
 /** How much a client may print, in characters. */
 const MAX_OUTPUT = 200_000;
 
-/** Pauses after pieces, in milliseconds, long enough that a client reads them apart as a rule. */
+/** Pause after a piece, in milliseconds: as a rule, a client reads what comes later by itself. */
 const PAUSE = 5;
-const PAUSE_AFTER_MESSAGE = 40;
+
+/** How long to wait, after a piece that ends a message, until the client prints. */
+const MAX_PAUSE = 250;
 
 function startAll(
   deliveries: Delivery[],
@@ -256,10 +258,12 @@ async function tryOut(
 ): Promise<Trial> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   let isConnected = false;
+  let printing = Promise.withResolvers<void>();
   (async () => {
     for await (const connection of listener) {
       isConnected = true;
-      deliver(delivery, connection).catch(() => {/* The client has left. */});
+      deliver(delivery, connection, () => printing.promise)
+        .catch(() => {/* The client has left. */});
     }
   })();
 
@@ -275,8 +279,14 @@ async function tryOut(
   }
   const timer = setTimeout(() => end("late"), flags.timeout * 1000);
   const [stdout, stderr, status] = await Promise.all([
-    readText(client.stdout, () => end("endless")),
-    readText(client.stderr, () => end("endless")),
+    readText(client.stdout, (size) => {
+      printing.resolve();
+      printing = Promise.withResolvers();
+      if (size > MAX_OUTPUT) end("endless");
+    }),
+    readText(client.stderr, (size) => {
+      if (size > MAX_OUTPUT) end("endless");
+    }),
     client.status,
   ]);
   clearTimeout(timer);
@@ -295,14 +305,17 @@ async function tryOut(
 async function deliver(
   { stream, frames, pieces }: Delivery,
   client: Deno.TcpConn,
+  nextPrint: () => Promise<void>,
 ): Promise<void> {
   using connection = client;
   connection.setNoDelay();
   const writer = connection.writable.getWriter();
   let start = 0;
   for (const end of pieces.slice(1)) {
+    const print = frames.includes(end) ? nextPrint() : undefined;
     await writer.write(stream.subarray(start, end));
-    await sleep(frames.includes(end) ? PAUSE_AFTER_MESSAGE : PAUSE);
+    if (print !== undefined) await Promise.race([print, sleep(MAX_PAUSE)]);
+    await sleep(PAUSE);
     start = end;
   }
   await connection.closeWrite();
@@ -312,15 +325,12 @@ async function deliver(
 
 async function readText(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onExcess: () => void,
+  onText: (size: number) => void,
 ): Promise<string> {
   let text = "";
-  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
-    text += chunk;
-    if (text.length > MAX_OUTPUT) {
-      onExcess();
-      break;
-    }
+  for await (const part of stream.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    onText(text.length);
   }
   return text;
 }
