@@ -101,9 +101,9 @@ async function layOutStandIns(): Promise<void> {
     const [, version] = config.imports[`@std/${name}`].split(/@(?=\d)/);
     const folder = new URL(`jsr.io/@std/${name}/`, vendor);
     await Deno.mkdir(new URL(`${version}/`, folder), { recursive: true });
-    await Deno.copyFile(
-      new URL(`offline/${name}/${file}`, root),
+    await write(
       new URL(`${version}/${file}`, folder),
+      await Deno.readTextFile(new URL(`offline/${name}/${file}`, root)),
     );
     await writeJson(new URL("meta.json", folder), {
       scope: "std",
@@ -119,7 +119,13 @@ async function layOutStandIns(): Promise<void> {
 }
 
 async function writeJson(file: URL, value: unknown): Promise<void> {
-  await Deno.writeTextFile(file, JSON.stringify(value));
+  await write(file, JSON.stringify(value));
+}
+
+/** Leaves alone a file that holds this already: a task that was started at the same time may be reading it. */
+async function write(file: URL, text: string): Promise<void> {
+  const held = await Deno.readTextFile(file).catch(() => undefined);
+  if (held !== text) await Deno.writeTextFile(file, text);
 }
 
 if (import.meta.main) await main();
