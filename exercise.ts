@@ -23,7 +23,7 @@ import {
   type Flag,
   integer,
   parseCommandLine,
-  printLine,
+  printOrEnd,
   seconds,
 } from "./command_line.ts";
 import config from "./deno.json" with { type: "json" };
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const seed = flags.seed === "random"
     ? Math.floor(Math.random() * 1_000_000)
     : flags.seed;
-  say(`Checking ${basename(file)} (the same texts again: --seed ${seed})`);
+  printOrEnd(`Checking ${basename(file)} (to repeat this run: --seed ${seed})`);
   const deliveries = makeDeliveries(randomNumbers(seed));
   const trials: Trial[] = [];
   for (const run of startAll(deliveries, program)) {
@@ -50,13 +50,13 @@ async function main(): Promise<void> {
     const verdict = judge(trial) === undefined
       ? green("passed")
       : red("FAILED");
-    say(`${verdict}  ${trial.delivery.name}`);
+    printOrEnd(`${verdict}  ${trial.delivery.name}`);
   }
 
   const failed = trials.filter((trial) => judge(trial) !== undefined);
-  say(`${trials.length - failed.length} of ${trials.length} passed`);
+  printOrEnd(`${trials.length - failed.length} of ${trials.length} passed`);
   if (failed.length === 0) Deno.exit(0);
-  say(`\n${explain(failed[0], trials, file)}`);
+  printOrEnd(`\n${explain(failed[0], trials, file)}`);
   Deno.exit(1);
 }
 
@@ -138,7 +138,7 @@ function makeDeliveries(random: Random): Delivery[] {
     delivery(
       "text outside ASCII",
       texts(8, FOREIGN_WORDS),
-      (_, size) => Array.from({ length: size / 3 }, (_, i) => 3 * i),
+      (_, size) => Array.from({ length: Math.ceil(size / 3) }, (_, i) => 3 * i),
       "The header counts bytes. In UTF-8 a character such as ü or 🙂 takes 2 to 4 of them, and a read may end inside one. What does your client count, and when does it turn bytes into text?",
     ),
     delivery(
@@ -218,7 +218,7 @@ interface Trial {
   lines: string[];
   stderr: string;
   exitCode: number;
-  /** Why it was ended by force, if it was: it ran too long, or printed far too much. */
+  /** Why it was ended by force, if it was: nothing happened for too long, or it printed far too much. */
   ended?: "late" | "endless";
 }
 
@@ -257,17 +257,8 @@ async function tryOut(
   program: string[],
 ): Promise<Trial> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  let isConnected = false;
-  let printing = Promise.withResolvers<void>();
-  (async () => {
-    for await (const connection of listener) {
-      isConnected = true;
-      deliver(delivery, connection, () => printing.promise)
-        .catch(() => {/* The client has left. */});
-    }
-  })();
-
   await using client = start(program, listener.addr.port);
+
   let ended: Trial["ended"];
   function end(reason: Trial["ended"]): void {
     ended ??= reason;
@@ -277,9 +268,28 @@ async function tryOut(
       // It has just ended by itself.
     }
   }
-  const timer = setTimeout(() => end("late"), flags.timeout * 1000);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  function startTimer(): void {
+    clearTimeout(timer);
+    timer = setTimeout(() => end("late"), flags.timeout * 1000);
+  }
+  startTimer();
+
+  let isConnected = false;
+  let printing = Promise.withResolvers<void>();
+  (async () => {
+    for await (const connection of listener) {
+      isConnected = true;
+      deliver(delivery, connection, {
+        nextPrint: () => printing.promise,
+        onPiece: startTimer,
+      }).catch(() => {/* The client has left. */});
+    }
+  })().catch(() => {/* It left before it was let in. */});
+
   const [stdout, stderr, status] = await Promise.all([
     readText(client.stdout, (size) => {
+      startTimer();
       printing.resolve();
       printing = Promise.withResolvers();
       if (size > MAX_OUTPUT) end("endless");
@@ -292,26 +302,24 @@ async function tryOut(
   clearTimeout(timer);
   const lines = stdout.split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop();
-  return {
-    delivery,
-    isConnected,
-    lines,
-    stderr,
-    exitCode: status.code,
-    ended,
-  };
+  const exitCode = status.code;
+  return { delivery, isConnected, lines, stderr, exitCode, ended };
 }
 
 async function deliver(
   { stream, frames, pieces }: Delivery,
   client: Deno.TcpConn,
-  nextPrint: () => Promise<void>,
+  { nextPrint, onPiece }: {
+    nextPrint: () => Promise<void>;
+    onPiece: () => void;
+  },
 ): Promise<void> {
   using connection = client;
   connection.setNoDelay();
   const writer = connection.writable.getWriter();
   let start = 0;
   for (const end of pieces.slice(1)) {
+    onPiece();
     const print = frames.includes(end) ? nextPrint() : undefined;
     await writer.write(stream.subarray(start, end));
     if (print !== undefined) await Promise.race([print, sleep(MAX_PAUSE)]);
@@ -458,7 +466,7 @@ function judge(trial: Trial): Fault | undefined {
   if (!trial.isConnected) {
     return {
       what: ended === "late"
-        ? `the client did not connect within ${flags.timeout} s`
+        ? `the client hangs: it did not connect for ${flags.timeout} s`
         : `the client ended without connecting, exit code ${exitCode}`,
       hint:
         "The client is started with --hostname and --port, on a port that is another one each time. Does it connect there?",
@@ -467,7 +475,7 @@ function judge(trial: Trial): Fault | undefined {
   if (ended === "late") {
     return {
       what:
-        `the client hangs: ${far}, and it still ran after ${flags.timeout} s`,
+        `the client hangs: ${far}, then nothing happened for ${flags.timeout} s`,
       hint: isComplete
         ? "The server has ended the stream. What does a read give then, and what does your client do?"
         : `It waits for bytes that do not come, or goes round without getting on. ${hint}`,
@@ -553,7 +561,8 @@ function header(text: string): string {
 function isFixed(line: string, trials: Trial[]): boolean {
   const isInvented = ({ lines, delivery: { messages } }: Trial) =>
     lines.includes(line) && !messages.some((text) => isMessage(line, text));
-  return line.trim() !== "" && trials.filter(isInvented).length > 1;
+  const text = line.replace(/^[^:]*:/, "").trim();
+  return text !== "" && trials.filter(isInvented).length > 1;
 }
 
 // ---------------------------------------------------------------------------
@@ -573,7 +582,8 @@ function explain(
   const { messages, stream, pieces } = delivery;
   let { what, hint } = judge(trial)!;
   const count = rightLines(trial);
-  if (count < lines.length && isFixed(lines[count], trials)) {
+  const wrong = trial.ended === "endless" ? undefined : lines[count];
+  if (wrong !== undefined && isFixed(wrong, trials)) {
     what = "the same text is printed, whatever is sent";
     hint =
       "Only what came from the server belongs on stdout. For notes of your own there is stderr: console.error.";
@@ -674,14 +684,6 @@ function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-function say(line: string): void {
-  try {
-    printLine(line);
-  } catch {
-    Deno.exit(141); // Whoever read our output has seen enough, such as `| head -1`.
-  }
-}
-
 const seedFlag: Flag<number | "random"> = {
   ...integer({
     placeholder: "N",
@@ -701,8 +703,8 @@ const flags = parseCommandLine({
 }, {
   seed: seedFlag,
   timeout: seconds({
-    about: "how long the client may run for each delivery",
-    fallback: 10,
+    about: "how long the client may do nothing",
+    fallback: 8,
   }),
 });
 setColorEnabled(Deno.stdout.isTerminal());

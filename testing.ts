@@ -26,7 +26,7 @@ export const canRun: boolean =
 export const isPosix: boolean = Deno.build.os !== "windows";
 
 /** A task of deno.json that starts one script. */
-export type Task = "server" | "client" | "client:ex1";
+export type Task = "server" | "client" | "client:ex1" | "exercise";
 
 /** How to start a script. */
 export interface StartOptions {
