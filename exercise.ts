@@ -102,7 +102,7 @@ function makeDeliveries(random: Random): Delivery[] {
       "one by one",
       texts(4),
       oneByOne,
-      "The simplest delivery: each message comes alone. The header says how many bytes of text follow it. The message is whole once that many have arrived, in however many reads that takes.",
+      "The simplest delivery: each message comes alone, in as many reads as its length takes. The header says how many bytes of text follow it. Once a message is printed, its bytes are done with: all of them, and no others.",
     ),
     delivery(
       "header cut in two",
@@ -434,7 +434,8 @@ function complaint(stderr: string, file: string): string {
   const where = place === undefined
     ? ""
     : ` (${basename(file)}, line ${parseInt(place)})`;
-  return line.replace(/^error: (Uncaught (\(in promise\) )?)?/, "") + where;
+  return line.replace(/^(error: (Uncaught (\(in promise\) )?)?|# )/, "") +
+    where;
 }
 
 // ---------------------------------------------------------------------------
@@ -460,7 +461,7 @@ function judge(trial: Trial): Fault | undefined {
     return {
       what: "the client never stops: it prints or collects without end",
       hint:
-        `A loop goes round for ever. What does it wait for, and what in the loop makes that come true? ${hint}`,
+        `A loop goes round for ever. What is different from one round to the next? ${hint}`,
     };
   }
   if (!trial.isConnected) {
@@ -478,7 +479,7 @@ function judge(trial: Trial): Fault | undefined {
         `the client hangs: ${far}, then nothing happened for ${flags.timeout} s`,
       hint: isComplete
         ? "The server has ended the stream. What does a read give then, and what does your client do?"
-        : `It waits for bytes that do not come, or goes round without getting on. ${hint}`,
+        : `It waits for bytes that do not come, or goes round and nothing changes. ${hint}`,
     };
   }
   if (!isComplete || !isCut) { // An error is the right answer to a cut message.
@@ -486,7 +487,7 @@ function judge(trial: Trial): Fault | undefined {
       return {
         what: `${far}, then the client crashed`,
         hint:
-          `An error that nothing catches ends a program; it names a line of yours. ${hint}`,
+          `An error that nothing catches ends a program, and names the line. ${hint}`,
       };
     }
   }

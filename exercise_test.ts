@@ -31,7 +31,9 @@ async function exerciseFor(source: string, ...args: string[]): Promise<Result> {
   try {
     const file = `${folder}/ada.ts`;
     await Deno.writeTextFile(file, source);
-    return await runScript("exercise", [file, ...args]);
+    return await runScript("exercise", [file, ...args], {
+      env: { NO_COLOR: "" },
+    });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -196,6 +198,18 @@ const WRONG: WrongClient[] = [
     says: [/text outside ASCII problem .*hint .*The header counts bytes\./],
   },
   {
+    name: "decodes every read on its own",
+    source: () =>
+      plain(`
+      text += utf8.decode(read);
+      let end;
+      while (text.length >= 10 && text.length >= (end = 10 + parseInt(text))) {
+        console.log("M:" + text.slice(0, end));
+        text = text.slice(end);
+      }`),
+    says: [/text outside ASCII problem .*hint .*The header counts bytes\./],
+  },
+  {
     name: "stops after 20",
     source: () =>
       edited({
@@ -291,6 +305,7 @@ test("the exercise fails wrong clients, and says why", async (t) => {
     const { code, stdout } = await exerciseFor(source(), "--timeout", timeout);
     const text = stdout.replaceAll(/\s+/g, " "); // Hints are wrapped.
     for (const part of says) assertMatch(text, part);
+    assert(!text.includes("\x1b"), "no colour where it is not a terminal");
     assertEquals(code, 1);
   });
 });
