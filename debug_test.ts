@@ -165,7 +165,7 @@ class Debugger implements Disposable {
     // Deno overlooks this where it comes before Deno waits for it.
     let isPaused = false;
     debug.#pause.promise.then(() => isPaused = true);
-    await until("a stop at the start", async () => {
+    await until(() => "a stop at the start", async () => {
       await debug.#request("Runtime.runIfWaitingForDebugger");
       return isPaused;
     });
