@@ -24,7 +24,6 @@ import {
   integer,
   parseCommandLine,
   printOrEnd,
-  seconds,
 } from "./command_line.ts";
 import config from "./deno.json" with { type: "json" };
 import { encodeFrame, HEADER_LENGTH } from "./framing.ts";
@@ -703,8 +702,11 @@ const flags = parseCommandLine({
   operand: "FILE",
 }, {
   seed: seedFlag,
-  timeout: seconds({
+  timeout: integer({
+    placeholder: "SECONDS",
     about: "how long the client may do nothing",
+    min: 1,
+    max: 3600,
     fallback: 8,
   }),
 });
