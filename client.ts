@@ -58,8 +58,7 @@ export async function runClient(
   try {
     await receiveWhenThere(client, receive);
   } catch (error) {
-    // A mistake in the loop: Deno shows where it is.
-    if (MISTAKES.some((type) => error instanceof type)) throw error;
+    if (client.isMistake(error)) throw error; // Deno shows where it is.
     client.fail(client.explain(error));
   }
   client.summarize();
@@ -87,8 +86,6 @@ async function receiveWhenThere(
     }
   }
 }
-
-const MISTAKES = [RangeError, ReferenceError, TypeError];
 
 /** After how long without a byte a client says that it waits, in milliseconds. */
 const SILENCE = 5000;
@@ -221,22 +218,25 @@ export class Client {
    */
   end(received: Uint8Array): void {
     this.#keep(received);
-    if (received.length > 0) {
-      try {
-        new FrameDecoder().push(received);
-      } catch (error) {
-        this.fail(this.explain(error));
-      }
-      this.fail(
-        this.#loss(received) ??
-          `the stream ended inside the message at byte ${this.#offset()}: ${
-            progress(received)
-          }. Was the server ended by force?`,
-      );
-    }
+    if (received.length > 0) this.fail(this.#explainRest(received));
     // Of a loop that prints by other means it is not known what it has lost.
     const loss = this.#messages > 0 ? this.#loss() : undefined;
     if (loss !== undefined) this.fail(loss);
+  }
+
+  /** What it means that the stream has ended and there are bytes left. */
+  #explainRest(rest: Uint8Array): string {
+    try {
+      const frames = new FrameDecoder().push(rest).length;
+      return this.#loss(rest) ??
+        (frames > 0
+          ? `the stream ended, and messages that had arrived whole are not printed: ${frames} from byte ${this.#offset()} on. One read may bring several`
+          : `the stream ended inside the message at byte ${this.#offset()}: ${
+            progress(rest)
+          }. Was the server ended by force?`);
+    } catch (error) {
+      return this.explain(error);
+    }
   }
 
   /** Prints what is left, and how much it was in all. */
@@ -277,6 +277,14 @@ export class Client {
     }
     this.#isSilent = isSilent;
     this.#sizeSeen = this.#size;
+  }
+
+  /** Whether an error comes from the loop's own code rather than from outside. */
+  isMistake(error: unknown): boolean {
+    // The system has plain errors too, but only until there is a connection.
+    const isPlain = error instanceof Error && error.constructor === Error;
+    return error instanceof RangeError || error instanceof ReferenceError ||
+      error instanceof TypeError || (isPlain && this.#size > 0);
   }
 
   /** What an error that ended the reading loop means, and what to do. */
@@ -344,7 +352,7 @@ export class Client {
     const cure = exerciseLine === undefined
       ? ""
       : `. To keep them is the exercise: edit ${file} at line ${exerciseLine}`;
-    return `${symptom}. ${this.#lost} bytes that came together with the end of a message were thrown away${cure}`;
+    return `${symptom}. What came together with the end of a message was thrown away (bytes so far: ${this.#lost})${cure}`;
   }
 
   #flush(): void {

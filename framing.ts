@@ -18,8 +18,8 @@
  * | frame one payload | {@linkcode encodeFrame} |
  * | take frames out of chunks, whoever reads them | {@linkcode FrameDecoder} |
  * | transform Web Streams | {@linkcode FrameEncoderStream}, {@linkcode FrameDecoderStream} |
- * | own the reading loop, at full speed | {@linkcode FrameReadBuffer} |
- * | write many small frames, at full speed | {@linkcode FrameWriteBuffer} |
+ * | own the reading loop, at full speed | {@linkcode FrameReader} |
+ * | write many small frames, at full speed | {@linkcode FrameWriter} |
  *
  * This module imports nothing and uses Web APIs only: the same file runs in
  * Deno, Node.js, Bun and browsers.
