@@ -436,17 +436,23 @@ for (const [form, decode] of Object.entries<Decode>(FORMS)) {
       await decodesTo(cutAt(stream, [3]), { payloads: [payload] }, options);
     };
     const refuses = async (length: number, maxFrameLength?: number) => {
-      // The header is enough: no payload is waited for.
-      const stream = toBytes("0         " + String(length).padEnd(10));
+      // The header is enough: no payload is waited for, nor let through.
+      const rest = "\0".repeat(Math.min(length, 5001));
+      const stream = toBytes("0         " + String(length).padEnd(10) + rest);
       const failure = {
         code: "FRAME_TOO_LARGE" as const,
         offset: 10,
         length,
         maxFrameLength: maxFrameLength ?? DEFAULT_MAX_FRAME_LENGTH,
       };
-      for (const size of [1, 20]) {
+      for (const end of [20, stream.length]) {
         await decodesTo(
-          cutEvery(stream, size),
+          [stream.subarray(0, end)],
+          { payloads: [new Uint8Array()], failure },
+          { maxFrameLength },
+        );
+        await decodesTo(
+          cutEvery(stream.subarray(0, end), 1),
           { payloads: [new Uint8Array()], failure },
           { maxFrameLength },
         );
@@ -900,6 +906,12 @@ Deno.test("FrameWriter tells how many bytes wait, and that it is full from 64 Ki
   assertEquals(frames.isFull, false);
   frames.add("x".repeat(65_526));
   assertEquals(frames.isFull, true);
+  await frames.flush();
+  frames.add("€".repeat(21_841));
+  assertEquals([frames.size, frames.isFull], [65_533, false]);
+  await frames.flush();
+  frames.add("€".repeat(21_842));
+  assertEquals([frames.isFull, frames.size], [true, 65_536]);
 });
 
 Deno.test("FrameWriter copies payloads when they are added", async () => {
