@@ -99,24 +99,16 @@ async function stream(client: Deno.TcpConn): Promise<void> {
       if (interval > 0 || frames.isFull) await flush();
     }
     await flush();
-    await seeOff(connection, closed, LINGER);
+    await connection.closeWrite();
+    // A client that stands still in a debugger takes the rest when it goes on,
+    // however late. Were the connection closed, the system would keep what is
+    // under way for some minutes only.
+    await closed;
   } catch (error) {
     console.error(
       `${address} left after ${sent} messages: ${(error as Error).message}`,
     );
   }
-}
-
-/** Says that there is nothing more to come, and lets the client finish. */
-async function seeOff(
-  connection: Deno.TcpConn,
-  closed: Promise<void>,
-  patience: number,
-): Promise<void> {
-  await connection.closeWrite();
-  const timer = setTimeout(() => connection.close(), patience);
-  await closed;
-  clearTimeout(timer);
 }
 
 /** Ends the stream of a client that is one too many before its first message. */
@@ -125,7 +117,11 @@ async function refuse(client: Deno.TcpConn): Promise<void> {
   const { "max-clients": max } = options;
   say("refuse", `Refusing clients for now: ${max} are here (--max-clients)`);
   try {
-    await seeOff(connection, discardInput(connection), REFUSAL);
+    const closed = discardInput(connection);
+    await connection.closeWrite();
+    const timer = setTimeout(() => connection.close(), REFUSAL);
+    await closed;
+    clearTimeout(timer);
   } catch {
     // It has left by itself.
   }
@@ -243,8 +239,7 @@ function listen(): Deno.TcpListener {
   }
 }
 
-/** How long a client may stay after its last message, and one that is refused, in milliseconds. */
-const LINGER = 60_000;
+/** How long a client that is refused may take to leave, in milliseconds. */
 const REFUSAL = 2_000;
 
 const options = parseCommandLine({
