@@ -142,7 +142,7 @@ async function discardInput(connection: Deno.TcpConn): Promise<void> {
 
 /** Waits until the time has come; gives when the next message is due. */
 async function waitUntil(due: number): Promise<number> {
-  const wait = Math.ceil(due - performance.now());
+  const wait = due - performance.now();
   if (wait > 0) await sleep(wait);
   // Due times are a fixed interval apart, so the pace does not drift. After a
   // pause (a laptop slept, a client was busy) a stream catches up with half the
@@ -154,15 +154,16 @@ async function waitUntil(due: number): Promise<number> {
 
 /** Waits some milliseconds, less where the server is told to stop. */
 function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    function wake() {
-      clearTimeout(timer);
-      sleepers.delete(wake);
-      resolve();
-    }
-    const timer = setTimeout(wake, milliseconds);
-    sleepers.add(wake);
-  });
+  const time = Math.ceil(performance.now() + milliseconds);
+  const shared = alarms.get(time);
+  if (shared !== undefined) return shared.promise;
+  const alarm = Promise.withResolvers<void>();
+  alarms.set(time, alarm);
+  setTimeout(() => {
+    alarms.delete(time);
+    alarm.resolve();
+  }, milliseconds);
+  return alarm.promise;
 }
 
 /** Seconds since the Unix epoch with exactly six decimals, so that every message has the same length. */
@@ -197,7 +198,7 @@ function stop(signal: Deno.Signal): void {
   isStopping = true;
   console.error(`Stopping; clients still here: ${clients.size}`);
   listener.close();
-  for (const wake of [...sleepers]) wake();
+  for (const alarm of alarms.values()) alarm.resolve();
   setTimeout(finish, options.grace * 1000);
 }
 
@@ -282,8 +283,8 @@ const clients = new Set<Promise<void>>();
 let messages = 0;
 /** The current second and how it is written: at full speed, a million messages share it. */
 let time = { second: NaN, text: "" };
-/** Who is to be woken when the server stops. */
-const sleepers = new Set<() => void>();
+/** When somebody is to be woken, in milliseconds: thousands of clients share one timer for each. */
+const alarms = new Map<number, PromiseWithResolvers<void>>();
 let isStopping = false;
 let isUnheard = false;
 const said = new Set<string>();
