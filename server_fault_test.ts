@@ -327,6 +327,7 @@ processTest("the server outlives those who read its output", async () => {
 
   for (let i = 0; i < 3; i++) {
     assertEquals((await readStream(server)).length, 20);
+    await dialAndReset(server);
   }
   assert(!server.script.hasEnded);
   if (isPosix) assertEquals((await server.stop()).code, 0);

@@ -105,7 +105,7 @@ async function stream(client: Deno.TcpConn): Promise<void> {
     // under way for some minutes only.
     await closed;
   } catch (error) {
-    console.error(
+    warn(
       `${address} left after ${sent} messages: ${(error as Error).message}`,
     );
   }
@@ -143,7 +143,7 @@ async function discardInput(connection: Deno.TcpConn): Promise<void> {
 /** Waits until the time has come; gives when the next message is due. */
 async function waitUntil(due: number): Promise<number> {
   const wait = due - performance.now();
-  if (wait > 0) await sleep(wait);
+  if (wait > 0 && !isStopping) await sleep(wait);
   // Due times are a fixed interval apart, so the pace does not drift. After a
   // pause (a laptop slept, a client was busy) a stream catches up with half the
   // interval between messages rather than with a burst; 10 ms of lateness is
@@ -162,7 +162,7 @@ function sleep(milliseconds: number): Promise<void> {
   setTimeout(() => {
     alarms.delete(time);
     alarm.resolve();
-  }, milliseconds);
+  }, Math.max(0, Math.ceil(time - performance.now())));
   return alarm.promise;
 }
 
@@ -182,21 +182,29 @@ function print(lines: string): void {
     printLine(lines);
   } catch (error) {
     isUnheard = true;
-    console.error(`Printing no more: ${(error as Error).message}`);
+    warn(`Printing no more: ${(error as Error).message}`);
   }
 }
 
 /** Says on stderr what is the matter, once until the rush is over. */
 function say(matter: string, message: string): void {
-  if (!said.has(matter)) console.error(message);
+  if (!said.has(matter)) warn(message);
   said.add(matter);
+}
+
+function warn(message: string): void {
+  try {
+    console.error(message);
+  } catch {
+    // Nobody reads stderr any more, which is no reason to end.
+  }
 }
 
 /** The first signal ends every stream after a whole message; a second one ends the program at once. */
 function stop(signal: Deno.Signal): void {
   if (isStopping) Deno.exit(signal === "SIGTERM" ? 143 : 130);
   isStopping = true;
-  console.error(`Stopping; clients still here: ${clients.size}`);
+  warn(`Stopping; clients still here: ${clients.size}`);
   listener.close();
   for (const alarm of alarms.values()) alarm.resolve();
   setTimeout(finish, options.grace * 1000);
@@ -206,7 +214,7 @@ function finish(): never {
   const rest = clients.size === 0
     ? ""
     : `; clients that had not left within --grace: ${clients.size}`;
-  console.error(`Stopped after ${messages} messages${rest}`);
+  warn(`Stopped after ${messages} messages${rest}`);
   Deno.exit(0);
 }
 
@@ -296,6 +304,6 @@ Deno.addSignalListener("SIGINT", () => stop("SIGINT"));
 if (Deno.build.os !== "windows") {
   Deno.addSignalListener("SIGTERM", () => stop("SIGTERM"));
 }
-console.error(`Listening on ${formatAddress(listener.addr)}`);
+warn(`Listening on ${formatAddress(listener.addr)}`);
 await serve(listener);
 finish();
