@@ -212,7 +212,8 @@ processTest(
     const connected = server.stdout.lines.length;
     assert(connected > 10 && connected < 64, `${connected} connected`);
     assertEquals((await readSome(clients[0], 390))?.length, 390);
-    for (const client of clients.splice(0, 60)) client.close();
+    // Not all that are served leave: that would be the end of this rush.
+    for (const client of clients.splice(1, 60)) client.close();
 
     for (const client of clients) {
       assertEquals((await readSome(client, 39))?.length, 39);
