@@ -1,0 +1,169 @@
+/**
+ * `deno task bench:stream`: messages over loopback, from one process to
+ * another. Every pair that is compared sends the same messages in the same
+ * frames; the receiver measures the time from its connection to the end of the
+ * stream.
+ *
+ * @module
+ */
+
+import { compare, type Round } from "./rounds.ts";
+
+/** Two processes. The one who sends says on stderr on which port it listens, the other in the end what it got. */
+interface Pair {
+  name: string;
+  send(length: number, count: number): Command;
+  receive(length: number, port: string): Command;
+  /** How many messages of 29 B, 1 KiB and 64 KiB: less than half a second's worth. */
+  counts: (number | undefined)[];
+}
+
+/** A program and its arguments. */
+type Command = [program: string, ...args: string[]];
+
+const lengths = [29, 1024, 65536];
+const folder = import.meta.dirname;
+
+/** Where the program in Go is put: a folder that git ignores and `deno task setup` makes. */
+const goProgram = `${folder}/../vendor/bench_pair.exe`;
+
+/** All pairs that can run here. The first is what the others are compared with. */
+async function findPairs(): Promise<Pair[]> {
+  const pairs = [
+    deno("Deno, bytes without frames", "pump", [4e6, 4e5, 8000]),
+    deno("FrameWriter, FrameReader: bytes", "bytes", [4e6, 4e5, 8000]),
+    deno("FrameWriter, FrameReader: text", "text", [1e6, 2e5, 4000]),
+    deno("FrameEncoderStream, FrameDecoderStream", "streams", [1e5, 5e4, 4000]),
+    scripts,
+  ];
+  const source = "peers/pair.go";
+  if (await succeeds("go", "build", "-o", goProgram, source)) {
+    pairs.push(pair("Go, bufio", [goProgram], [4e6, 4e5, 8000]));
+  } else {
+    console.error("Go is left out: there is no `go` that can build it");
+  }
+  if (await succeeds("python3", "--version")) {
+    const program: Command = ["python3", "peers/pair.py"];
+    pairs.push(pair("Python, as in courses", program, [50_000, 3000, 40]));
+  } else {
+    console.error("Python is left out: there is no `python3`");
+  }
+  return pairs;
+}
+
+function pair(name: string, program: Command, counts: number[]): Pair {
+  return {
+    name,
+    send: (length, count) => [...program, "send", `${length}`, `${count}`],
+    receive: (length, port) => [...program, "receive", `${length}`, port],
+    counts,
+  };
+}
+
+function deno(name: string, form: string, counts: number[]): Pair {
+  const program = script("peers/pair.ts");
+  return {
+    name,
+    send: (
+      length,
+      count,
+    ) => [...program, "send", form, `${length}`, `${count}`],
+    receive: (length, port) => [...program, "receive", form, `${length}`, port],
+    counts,
+  };
+}
+
+/** The scripts as they are used; their messages are 29 bytes long. */
+const scripts: Pair = {
+  name: "streamServer.ts, streamClient01Soln.ts",
+  send: (_, count) => [
+    ...script("../streamServer.ts"),
+    ...["--port", "0", "--count", `${count}`, "--interval", "0", "--quiet"],
+  ],
+  receive: (_, port) => [
+    ...script("../streamClient01Soln.ts"),
+    ...["--port", port, "--chunk", "65536", "--quiet"],
+  ],
+  counts: [1e6],
+};
+
+function script(file: string): Command {
+  return [Deno.execPath(), "run", "--no-check", "--allow-net=127.0.0.1", file];
+}
+
+/** Measures every pair once, with messages of every length. */
+async function measure(pairs: Pair[]): Promise<Round> {
+  const round: Round = {};
+  for (const [i, length] of lengths.entries()) {
+    for (const pair of pairs) {
+      const count = pair.counts[i];
+      if (count === undefined) continue;
+      const rate = await run(pair, length, count);
+      (round[`messages of ${length} B`] ??= {})[pair.name] = rate;
+    }
+  }
+  return round;
+}
+
+/** Gives how many messages a second arrived. */
+async function run(pair: Pair, length: number, count: number): Promise<number> {
+  const sender = spawn(pair.send(length, count));
+  try {
+    const [, port] = await find(sender, /^Listening on .*:(\d+)\n/m);
+    const receiver = spawn(pair.receive(length, port));
+    const [all, messages, seconds] = await find(
+      receiver,
+      /^(\d+) messages, \d+ bytes in ([\d.]+) s\n/m,
+    );
+    await receiver.status;
+    if (Number(messages) !== count) {
+      throw new Error(`${pair.name} sent ${count} messages: ${all}`);
+    }
+    return count / Number(seconds);
+  } finally {
+    // The server of the scripts goes on until it is told to stop.
+    try {
+      sender.kill();
+    } catch {
+      // The others have come to their end.
+    }
+    await sender.status;
+  }
+}
+
+function spawn([program, ...args]: Command): Deno.ChildProcess {
+  return new Deno.Command(program, {
+    args,
+    cwd: folder,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Waits until a process says something on stderr. */
+async function find(
+  process: Deno.ChildProcess,
+  pattern: RegExp,
+): Promise<RegExpExecArray> {
+  let said = "";
+  const texts = process.stderr.pipeThrough(new TextDecoderStream());
+  for await (const text of texts) {
+    said += text;
+    const match = pattern.exec(said);
+    if (match !== null) return match;
+  }
+  throw new Error(`Cannot find ${pattern} in what a process said: ${said}`);
+}
+
+async function succeeds(program: string, ...args: string[]): Promise<boolean> {
+  try {
+    const command = { args, cwd: folder, stderr: "inherit" } as const;
+    return (await new Deno.Command(program, command).output()).success;
+  } catch {
+    return false;
+  }
+}
+
+const pairs = await findPairs();
+await compare(7, () => measure(pairs));
