@@ -14,7 +14,7 @@ interface Pair {
   name: string;
   send(length: number, count: number): Command;
   receive(length: number, port: string): Command;
-  /** How many messages of 29 B, 1 KiB and 64 KiB: less than half a second's worth. */
+  /** How many messages of 29 B, 1 KiB and 64 KiB: about half a second's worth. */
   counts: (number | undefined)[];
 }
 
@@ -30,15 +30,15 @@ const goProgram = `${folder}/../vendor/bench_pair.exe`;
 /** All pairs that can run here. The first is what the others are compared with. */
 async function findPairs(): Promise<Pair[]> {
   const pairs = [
-    deno("Deno, bytes without frames", "pump", [4e6, 4e5, 8000]),
-    deno("FrameWriter, FrameReader: bytes", "bytes", [4e6, 4e5, 8000]),
-    deno("FrameWriter, FrameReader: text", "text", [1e6, 2e5, 4000]),
+    deno("Deno, bytes without frames", "pump", [8e6, 4e5, 8000]),
+    deno("FrameWriter, FrameReader: bytes", "bytes", [8e6, 4e5, 8000]),
+    deno("FrameWriter, FrameReader: text", "text", [2e6, 2e5, 4000]),
     deno("FrameEncoderStream, FrameDecoderStream", "streams", [1e5, 5e4, 4000]),
     scripts,
   ];
   const source = "peers/pair.go";
   if (await succeeds("go", "build", "-o", goProgram, source)) {
-    pairs.push(pair("Go, bufio", [goProgram], [4e6, 4e5, 8000]));
+    pairs.push(pair("Go, bufio", [goProgram], [8e6, 4e5, 8000]));
   } else {
     console.error("Go is left out: there is no `go` that can build it");
   }
