@@ -221,7 +221,8 @@ let pushOwned: (decoder: FrameDecoder, chunk: Uint8Array) => Uint8Array[];
  * needs when `push` returns.
  *
  * **Cost:** linear in the bytes pushed, for frames and chunks of any size. What
- * a header announces costs nothing until it arrives.
+ * a header announces costs nothing until it arrives: the memory for a payload is
+ * 32 times what has arrived of it, at the most, and never more than its length.
  *
  * @example A reading loop
  * ```ts
