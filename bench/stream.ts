@@ -30,15 +30,15 @@ const goProgram = `${folder}/../vendor/bench_pair.exe`;
 /** All pairs that can run here. The first is what the others are compared with. */
 async function findPairs(): Promise<Pair[]> {
   const pairs = [
-    deno("Deno, bytes without frames", "pump", [8e6, 4e5, 8000]),
-    deno("FrameWriter, FrameReader: bytes", "bytes", [8e6, 4e5, 8000]),
-    deno("FrameWriter, FrameReader: text", "text", [2e6, 2e5, 4000]),
+    deno("Deno, bytes without frames", "pump", [8e6, 1e6, 16_000]),
+    deno("FrameWriter, FrameReader: bytes", "bytes", [8e6, 1e6, 16_000]),
+    deno("FrameWriter, FrameReader: text", "text", [2e6, 4e5, 8000]),
     deno("FrameEncoderStream, FrameDecoderStream", "streams", [1e5, 5e4, 4000]),
     scripts,
   ];
   const source = "peers/pair.go";
   if (await succeeds("go", "build", "-o", goProgram, source)) {
-    pairs.push(pair("Go, bufio", [goProgram], [8e6, 4e5, 8000]));
+    pairs.push(pair("Go, bufio", [goProgram], [8e6, 1e6, 16_000]));
   } else {
     console.error("Go is left out: there is no `go` that can build it");
   }
