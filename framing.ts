@@ -222,7 +222,7 @@ let pushOwned: (decoder: FrameDecoder, chunk: Uint8Array) => Uint8Array[];
  *
  * **Cost:** linear in the bytes pushed, for frames and chunks of any size. What
  * a header announces costs nothing until it arrives: the memory for a payload is
- * 32 times what has arrived of it, at the most, and never more than its length.
+ * 8 times what has arrived of it, at the most, and never more than its length.
  *
  * @example A reading loop
  * ```ts
@@ -899,7 +899,7 @@ const UTF8_MOST = 3;
 const SLAB_LENGTH = 4096;
 const SLAB_PAYLOAD = 1024;
 /** Memory for a long payload grows by this factor. */
-const GROWTH = 32;
+const GROWTH = 8;
 const READ_BUFFER_LENGTH = 256 * 1024;
 /** A read is worth its cost where so many bytes fit, at least. */
 const READ_MINIMUM = 64 * 1024;
