@@ -281,7 +281,7 @@ const WRONG: WrongClient[] = [
   },
   {
     name: "ends with an exit code of its own",
-    source: () => edited({ "client.end(received);": "throw new Error();" }),
+    source: () => edited({ "client.end(received);": "Deno.exit(1);" }),
     says: [/one by one problem all messages printed, but the exit code is 1/],
   },
   {
