@@ -376,11 +376,8 @@ async function findFile(name: string): Promise<string> {
  * modules that it imports from its own folder and that is not there.
  */
 async function programOf(file: string): Promise<string[]> {
+  const program = [`--config=${resolve(ROOT, "deno.json")}`, file];
   const imports: Record<string, string> = {};
-  for (const [name, target] of Object.entries(config.imports)) {
-    imports[name] = target;
-    imports[`${name}/`] = `${target.replace(":", ":/")}/`;
-  }
   for (const module of MODULES) {
     const path = resolve(file, "..", module);
     if (!await isFile(path)) {
@@ -389,14 +386,21 @@ async function programOf(file: string): Promise<string[]> {
       imports[url] = import.meta.resolve(module);
     }
   }
-  const map = encodeURIComponent(JSON.stringify({ imports }));
-  return [
-    `--config=${resolve(import.meta.dirname!, "deno.json")}`,
-    `--import-map=data:application/json,${map}`,
-    file,
-  ];
+  if (Object.keys(imports).length === 0) return program;
+
+  // An import map replaces the imports of deno.json.
+  for (const [name, target] of Object.entries(config.imports)) {
+    imports[name] = target;
+    imports[`${name}/`] = `${target.replace(":", ":/")}/`;
+  }
+  // In a file, as Deno 2.9 fails on a data URL where deno.json has links.
+  const map = await Deno.makeTempFile({ dir: resolve(ROOT, "vendor") });
+  globalThis.addEventListener("unload", () => Deno.removeSync(map));
+  await Deno.writeTextFile(map, JSON.stringify({ imports }));
+  return [`--import-map=${map}`, ...program];
 }
 
+const ROOT = import.meta.dirname!;
 const MODULES = ["./framing.ts", "./client.ts", "./command_line.ts"];
 
 async function isFile(path: string): Promise<boolean> {
