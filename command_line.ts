@@ -18,6 +18,8 @@ export interface Flag<T> {
   allowed: string;
   /** The value where the flag is not given. */
   fallback: T;
+  /** What the usage text says of it instead. */
+  fallbackText?: string;
   /** Gives the value, or `undefined` where the text is not allowed. */
   parse(text: string): T | undefined;
 }
@@ -88,6 +90,19 @@ export function portFlag(about: string, min: number): Flag<number> {
     min,
     max: 65_535,
     fallback: 9092,
+  });
+}
+
+/** `--seed`, with what is made from it; where it is not given, another one for each run. */
+export function seedFlag(about: string): Flag<number> {
+  const max = 2 ** 31 - 1;
+  return integer({
+    placeholder: "N",
+    about,
+    min: 0,
+    max,
+    fallback: Math.floor(Math.random() * max),
+    fallbackText: "random",
   });
 }
 
@@ -175,10 +190,10 @@ function refuse(program: Program, message: string): never {
 
 function usage(program: Program, flags: Record<string, Flag<unknown>>): string {
   const rows = Object.entries(flags).map(([name, flag]) => {
-    const { placeholder, about, fallback } = flag;
+    const { placeholder, about, fallback, fallbackText = fallback } = flag;
     return placeholder === undefined
       ? [`--${name}`, about]
-      : [`--${name} <${placeholder}>`, `${about} (default: ${fallback})`];
+      : [`--${name} <${placeholder}>`, `${about} (default: ${fallbackText})`];
   });
   rows.push(["-h, --help", "show this help"]);
   const width = Math.max(...rows.map(([flag]) => flag.length));

@@ -20,10 +20,10 @@ import { pathToFileURL } from "node:url";
 import { bold, green, red, setColorEnabled } from "@std/fmt/colors";
 import {
   fail,
-  type Flag,
   integer,
   parseCommandLine,
   printOrEnd,
+  seedFlag,
 } from "./command_line.ts";
 import config from "./deno.json" with { type: "json" };
 import { encodeFrame, HEADER_LENGTH } from "./framing.ts";
@@ -37,9 +37,7 @@ async function main(): Promise<void> {
     fail(`${basename(file)} cannot be started: ${obstacle}`);
   }
 
-  const seed = flags.seed === "random"
-    ? Math.floor(Math.random() * 1_000_000)
-    : flags.seed;
+  const { seed } = flags;
   printOrEnd(`Checking ${basename(file)} (to repeat this run: --seed ${seed})`);
   const deliveries = makeDeliveries(randomNumbers(seed));
   const trials: Trial[] = [];
@@ -688,24 +686,13 @@ function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-const seedFlag: Flag<number | "random"> = {
-  ...integer({
-    placeholder: "N",
-    about: "repeats the texts and cuts of an earlier run",
-    min: 0,
-    max: 2 ** 32 - 1,
-    fallback: 0,
-  }),
-  fallback: "random",
-};
-
 const flags = parseCommandLine({
   command: "deno task exercise",
   about:
     "Checks a client, streamClientEx1.ts unless another FILE is given, against servers\nthat deliver messages in different ways.",
   operand: "FILE",
 }, {
-  seed: seedFlag,
+  seed: seedFlag("repeats the texts and cuts of an earlier run"),
   timeout: integer({
     placeholder: "SECONDS",
     about: "how long the client may do nothing",

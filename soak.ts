@@ -13,7 +13,7 @@
  */
 
 import { connect, type Socket } from "node:net";
-import { fail, integer, parseCommandLine, seconds } from "./command_line.ts";
+import { fail, parseCommandLine, seconds, seedFlag } from "./command_line.ts";
 import { readStream } from "./crowd.ts";
 import {
   type Holdings,
@@ -211,20 +211,9 @@ const flags = parseCommandLine({
     "Runs the server among good and bad clients, and checks that the good ones miss nothing.",
 }, {
   seconds: seconds({ about: "how long", fallback: 60 }),
-  seed: {
-    ...integer({
-      placeholder: "N",
-      about: "what the clients' doings are made from",
-      min: 0,
-      max: 2 ** 31 - 1,
-      fallback: 0,
-    }),
-    fallback: "random" as const,
-  },
+  seed: seedFlag("what the clients' doings are made from"),
 });
-const seed = flags.seed === "random"
-  ? Math.floor(Math.random() * 2 ** 31)
-  : flags.seed;
+const { seed } = flags;
 
 console.error(`seed ${seed}`);
 try {

@@ -21,6 +21,7 @@ import {
   parseCommandLine,
   printLine,
   seconds,
+  seedFlag,
 } from "../command_line.ts";
 import {
   anyCase,
@@ -128,20 +129,9 @@ if (import.meta.main) {
       max: 1e12,
       fallback: 0,
     }),
-    seed: {
-      ...integer({
-        placeholder: "N",
-        about: "what the runs are made from: the same gives the same",
-        min: 0,
-        max: 2 ** 31 - 1,
-        fallback: 0,
-      }),
-      fallback: "random" as const,
-    },
+    seed: seedFlag("what the runs are made from: the same gives the same"),
   });
-  const seed = flags.seed === "random"
-    ? Math.floor(Math.random() * 2 ** 31)
-    : flags.seed;
+  const { seed } = flags;
 
   console.error(`seed ${seed}`);
   const start = performance.now();
