@@ -223,22 +223,18 @@ export function formatAddress(address: { hostname: string; port: number }) {
     : `${hostname}:${port}`;
 }
 
+const utf8 = new TextEncoder();
+
 /**
- * Writes all bytes to stdout before it returns.
+ * Writes a line to stdout, all of it before it returns.
  *
  * @throws {Deno.errors.BrokenPipe} Where nobody reads stdout any more.
  */
-export function print(bytes: Uint8Array): void {
+export function printLine(line: string): void {
+  const bytes = utf8.encode(`${line}\n`);
   for (let written = 0; written < bytes.length;) {
     written += Deno.stdout.writeSync(bytes.subarray(written));
   }
-}
-
-const utf8 = new TextEncoder();
-
-/** Writes a line to stdout; see {@linkcode print}. */
-export function printLine(line: string): void {
-  print(utf8.encode(`${line}\n`));
 }
 
 /** Writes a line to stdout, and ends the program where that is impossible. */

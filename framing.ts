@@ -570,7 +570,7 @@ export class FrameReader {
   #grow(): void {
     const bytes = new Uint8Array(
       Math.min(
-        this.#size * GROWTH,
+        this.#size * READ_BUFFER_GROWTH,
         Math.max(this.#size, HEADER_LENGTH + this.#nextLength()) +
           READ_BUFFER_LENGTH,
       ),
@@ -901,6 +901,8 @@ const SLAB_PAYLOAD = 1024;
 /** Memory for a long payload grows by this factor. */
 const GROWTH = 8;
 const READ_BUFFER_LENGTH = 256 * 1024;
+/** Less than for payloads, as it grows a few times in its life only. */
+const READ_BUFFER_GROWTH = 4;
 /** A read is worth its cost where so many bytes fit, at least. */
 const READ_MINIMUM = 64 * 1024;
 const WRITE_BUFFER_LENGTH = 64 * 1024;

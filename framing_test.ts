@@ -773,7 +773,7 @@ Deno.test("FrameReader takes memory for what arrives, not for what is promised",
   do {
     assertEquals(await frames.read(), true);
     const size = frames.bytes.length;
-    assert(size <= Math.max(READ_BUFFER_LENGTH, 8 * arrived), `${size}`);
+    assert(size <= Math.max(READ_BUFFER_LENGTH, 4 * arrived), `${size}`);
     assert(size <= stream.length + READ_BUFFER_LENGTH, `${size}`);
   } while (!frames.next());
   assertEquals(arrived, stream.length);
