@@ -154,6 +154,7 @@ Deno.test("decodeHeader reads every length that a header can hold", () => {
     read(length);
     read(length - 1);
   }
+  for (let length = 0; length < 20_000; length++) read(length);
   fc.assert(fc.property(fc.integer({ min: 0, max: LARGEST }), read));
 });
 
@@ -214,7 +215,8 @@ Deno.test("decodeHeader throws FRAME_TOO_LARGE one over the limit, and not befor
 Deno.test("A header with any one byte changed is invalid, or another header", () => {
   const options = { maxFrameLength: LARGEST };
   let valid = 0;
-  for (const header of ["0", "29", "1000000000"]) {
+  const headers = ["0", "7", "29", "345", "1024", "56789", "1000000000"];
+  for (const header of headers) {
     for (let at = 0; at < HEADER_LENGTH; at++) {
       for (let byte = 0; byte < 256; byte++) {
         const bytes = toBytes(header.padEnd(HEADER_LENGTH));
@@ -233,9 +235,17 @@ Deno.test("A header with any one byte changed is invalid, or another header", ()
       }
     }
   }
-  // 0: 10 digits, then 9 spaces. 29: 9 digits, then 2 times 10 or a space, then
-  // 7 spaces. 1000000000: 9 digits, then 8 times 10, then 10 or a space.
-  assertEquals(valid, (10 + 9) + (9 + 2 * 11 + 7) + (9 + 8 * 10 + 11));
+  // 0: 10 digits, then 9 spaces. 7: 10 digits, then 10 or a space, then 8 spaces.
+  // The others: 9 digits, then 10 up to the last but one; then twice 10 or a
+  // space, and spaces. 1000000000 has nothing behind its last digit.
+  const others = [2, 3, 4, 5].map((size) =>
+    9 + (size - 2) * 10 + 2 * 11 + (HEADER_LENGTH - 1 - size)
+  );
+  assertEquals(
+    valid,
+    (10 + 9) + (10 + 11 + 8) + others.reduce((a, b) => a + b) +
+      (9 + 8 * 10 + 11),
+  );
 });
 
 Deno.test("Every part of framing.ts throws RangeError for a limit that is none", () => {
@@ -579,6 +589,19 @@ Deno.test("FrameDecoder does not copy a payload that lies whole in its chunk", (
   assertEquals(payloads.map((payload) => payload.byteOffset), [12, 25]);
   assertEquals(payloads.map((payload) => payload.length), [3, 5000]);
   for (const { buffer } of payloads) assert(buffer === chunk.buffer);
+});
+
+Deno.test("FrameDecoder gives as many payloads as a long chunk holds, whatever the first one's length", () => {
+  for (const first of [0, 100, 10_000]) {
+    for (const others of [Array(9000).fill(0), Array(9).fill(5000)]) {
+      const lengths = [first, ...others];
+      const frames = lengths.map((size) => encodeFrame(new Uint8Array(size)));
+      const decoder = new FrameDecoder();
+      decoder.push(frames[0].subarray(0, 5));
+      const payloads = decoder.push(join(frames).subarray(5));
+      assertEquals(payloads.map(({ length }) => length), lengths);
+    }
+  }
 });
 
 Deno.test("FrameDecoder keeps nothing in a chunk whose buffer is used again", () => {
@@ -1064,7 +1087,7 @@ Deno.test("FrameDecoderStream delivers a payload before more is written, and tak
   assertEquals((await reader.read()).done, true);
 });
 
-Deno.test("FrameDecoderStream's payloads keep at most 4 KiB beside themselves alive", async () => {
+Deno.test("FrameDecoderStream's payloads keep at most 16 KiB beside themselves alive", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(payload, { maxLength: 40 }),
@@ -1073,7 +1096,10 @@ Deno.test("FrameDecoderStream's payloads keep at most 4 KiB beside themselves al
         const stream = join(payloads.map((payload) => encodeFrame(payload)));
         const outcome = await FORMS.FrameDecoderStream(cut(stream));
         for (const { buffer, length } of outcome.payloads) {
-          assert(buffer.byteLength <= length + 4096, `${buffer.byteLength}`);
+          assert(
+            buffer.byteLength <= length + 16 * 1024,
+            `${buffer.byteLength}`,
+          );
         }
       },
     ),
