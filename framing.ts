@@ -525,7 +525,8 @@ export class FrameReader {
    */
   async read(): Promise<boolean> {
     const room = this.#bytes.length - this.#size;
-    if (this.#end === this.#size || room < READ_MINIMUM) this.#slide();
+    const rest = this.#size - this.#end;
+    if (rest <= this.#end / 4 || room < READ_MINIMUM) this.#slide();
     if (this.#size === this.#bytes.length) this.#grow();
     const count = await this.#reader.read(this.#bytes.subarray(this.#size));
     if (count !== null) {
@@ -1095,12 +1096,16 @@ function encodeHeader(length: number): string {
 }
 
 function writeHeader(bytes: Uint8Array, at: number, length: number): void {
-  const end = at + HEADER_LENGTH;
-  let next = at + 1;
-  for (let power = 10; power <= length; power *= 10) next++;
-  for (let i = next; i < end; i++) bytes[i] = SPACE;
-  for (let rest = length; next > at; rest = Math.floor(rest / 10)) {
-    bytes[--next] = ZERO + rest % 10;
+  // No loop, which would take longer than all the rest.
+  bytes[at + 1] = bytes[at + 2] = bytes[at + 3] = SPACE;
+  bytes[at + 4] = bytes[at + 5] = bytes[at + 6] = SPACE;
+  bytes[at + 7] = bytes[at + 8] = bytes[at + 9] = SPACE;
+  let last = at;
+  for (let power = 10; power <= length; power *= 10) last++;
+  for (let rest = length; last >= at; last--) {
+    const tenth = Math.floor(rest / 10);
+    bytes[last] = ZERO + rest - tenth * 10;
+    rest = tenth;
   }
 }
 

@@ -1,7 +1,12 @@
 /**
  * What taking frames apart and making them costs inside one process, next to
  * the packages on npm that do the same, and next to a `TransformStream` that
- * does nothing. `deno task bench` runs this several times and compares.
+ * does nothing. `deno task bench` runs each of these in processes of its own and
+ * compares. For a quick look at all of them in one process:
+ *
+ * ```shell
+ * deno bench --allow-env=READABLE_STREAM bench/codec_bench.ts
+ * ```
  *
  * @module
  */
@@ -16,49 +21,69 @@ import {
   HEADER_LENGTH,
 } from "../framing.ts";
 import { peers } from "./peers/npm.ts";
+import { median } from "./rounds.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** What is being measured, and its input: one at a time, to leave memory to what is measured. */
-let current: { key: unknown; input: unknown } = { key: undefined, input: [] };
+/** One benchmark of this file. */
+export interface Benchmark {
+  /** What it is compared in. */
+  group: string;
+  /** What is measured. */
+  name: string;
+  /** Runs it once; gives how many payloads that handles. */
+  run(): Promise<number>;
+  /** Where payloads are decoded: how they arrive, for peers in other languages. */
+  stream?: Stream;
+}
 
-// Payloads of `length` bytes, `total` bytes of them, in chunks of `chunk` bytes.
-// It is little, and stays in the processor's caches: that is where bytes are
-// which have just arrived.
+/** A stream of frames in memory, cut into chunks. */
+export interface Stream {
+  /** Length of each payload, in bytes. */
+  length: number;
+  /** How many there are. */
+  count: number;
+  /** Length of each chunk, in bytes. */
+  chunk: number;
+  /** How often all that goes through: so the bytes stay in the processor's caches, as bytes are that have just arrived. */
+  times: number;
+}
+
+/** All benchmarks of this file. */
+export const benchmarks: Benchmark[] = [];
+
 for (
-  const { length, chunk, total } of [
-    { length: 29, chunk: 64 * KIB, total: MIB },
-    { length: KIB, chunk: 64 * KIB, total: 2 * MIB },
-    { length: 64 * KIB, chunk: 64 * KIB, total: 4 * MIB },
-    { length: MIB, chunk: 64 * KIB, total: 8 * MIB },
-    { length: 29, chunk: 16, total: 256 * KIB },
-    { length: MIB, chunk: 16, total: MIB },
-    { length: 29, chunk: 1, total: 64 * KIB },
+  const stream of [
+    { length: 29, count: 6720, chunk: 64 * KIB, times: 16 },
+    { length: KIB, count: 250, chunk: 64 * KIB, times: 64 },
+    { length: 64 * KIB, count: 16, chunk: 64 * KIB, times: 32 },
+    { length: MIB, count: 4, chunk: 64 * KIB, times: 8 },
+    { length: 29, count: 18_000, chunk: 16, times: 1 },
+    { length: MIB, count: 1, chunk: 16, times: 1 },
+    { length: 29, count: 2000, chunk: 1, times: 1 },
   ]
 ) {
-  const count = Math.round(total / length);
-  const expected = count * length;
+  const { length, chunk } = stream;
+  const count = stream.count * stream.times;
   const compare = group(
-    `decode ${count} × ${size(length)} in chunks of ${size(chunk)}`,
+    `decode ${size(length)} in chunks of ${size(chunk)}`,
+    count,
+    stream,
   );
-  const frame = encodeFrame(new Uint8Array(length));
-  const frames = () => cut(frame, count, chunk);
-  compare("FrameDecoder", expected, frames, decode);
-  compare("FrameReader", expected, frames, read);
+  const frames = () => cut(header(length), stream);
+  compare("FrameDecoder", count * length, frames, decode);
+  compare("FrameReader", count * length, frames, read);
   for (const { name, header, decode } of peers) {
     // Time that grows with the square of a frame's chunks: minutes of it.
     if (name.includes("frame-stream") && length / chunk > 1000) continue;
-    const frame = new Uint8Array([
-      ...header(length),
-      ...new Uint8Array(length),
-    ]);
-    compare(name, expected, () => cut(frame, count, chunk), decode);
+    const frames = () => cut(header(length), stream);
+    compare(name, count * length, frames, decode);
   }
 }
 
 for (const [length, count] of [[29, 20_000], [KIB, 2000]]) {
-  const compare = group(`encode ${count} × ${size(length)}`);
+  const compare = group(`encode ${size(length)}`, count);
   const expected = count * (HEADER_LENGTH + length);
   const payloads = () => Array(count).fill(new Uint8Array(length));
   const texts = () => Array(count).fill("a".repeat(length));
@@ -71,30 +96,25 @@ for (const [length, count] of [[29, 20_000], [KIB, 2000]]) {
   }
 }
 
-for (const [length, count] of [[29, 30_000], [64 * KIB, 100]]) {
-  const compare = group(
-    `decode ${count} × ${size(length)} in a Web Stream`,
-  );
-  const frame = encodeFrame(new Uint8Array(length));
-  const frames = () => cut(frame, count, 64 * KIB);
-  const each = Math.max(1, Math.round(64 * KIB / frame.length));
+for (const [length, count] of [[29, 6720], [KIB, 250], [64 * KIB, 16]]) {
+  const stream = { length, count, chunk: 64 * KIB, times: 8 };
+  const total = count * stream.times;
+  const compare = group(`decode ${size(length)} in a Web Stream`, total);
+  const frames = () => cut(header(length), stream);
+  const each = Math.round(64 * KIB / (HEADER_LENGTH + length));
   const bare = () => idle(each);
   compare(`bare, 1 chunk in, ${each} out`, undefined, frames, through(bare));
   const decoder = () => new FrameDecoderStream();
-  compare("FrameDecoderStream", count * length, frames, through(decoder));
+  compare("FrameDecoderStream", total * length, frames, through(decoder));
 }
 
 for (const [length, count] of [[29, 3000], [64 * KIB, 500]]) {
-  const compare = group(
-    `encode ${count} × ${size(length)} in a Web Stream`,
-  );
+  const compare = group(`encode ${size(length)} in a Web Stream`, count);
   const expected = count * (HEADER_LENGTH + length);
   const payloads = () => Array(count).fill(new Uint8Array(length));
   const each = length === 29 ? 1 : 2;
   const bare = () => idle(each);
   compare(`bare, 1 chunk in, ${each} out`, undefined, payloads, through(bare));
-  const empty = () => new TransformStream();
-  compare("bare, no transformer", undefined, payloads, through(empty));
   const encoder = () => new FrameEncoderStream();
   compare("FrameEncoderStream", expected, payloads, through(encoder));
 }
@@ -103,7 +123,7 @@ for (const [length, count] of [[29, 3000], [64 * KIB, 500]]) {
  * Begins a group of benchmarks, which are compared with its first. Each takes an
  * input and gives how many bytes came out, which is checked.
  */
-function group(group: string) {
+function group(group: string, count: number, stream?: Stream) {
   let baseline = true;
   return <Input>(
     name: string,
@@ -111,28 +131,42 @@ function group(group: string) {
     prepare: () => Input,
     run: (input: Input) => number | Promise<number>,
   ): void => {
-    async function fn(): Promise<void> {
-      // In the first, not measured, of all calls; and then it must not stay.
-      if (current.key !== fn) current = { key: fn, input: prepare() };
-      const bytes = await run(current.input as Input);
+    let input: Input | undefined;
+    const once = async () => {
+      const bytes = await run(input ??= prepare());
       if (expected !== undefined && bytes !== expected) {
         throw new Error(`${name} gave ${bytes} bytes, not ${expected}`);
       }
-    }
-    Deno.bench({ group, name, baseline, warmup: 20, n: 30, fn });
+      return count;
+    };
+    benchmarks.push({ group, name, stream, run: once });
+    Deno.bench({
+      group,
+      name,
+      baseline,
+      async fn() {
+        await once();
+      },
+    });
     baseline = false;
   };
 }
 
-/** A frame, so many times, cut into chunks that each have memory of their own. */
-function cut(frame: Uint8Array, count: number, chunk: number): Uint8Array[] {
-  const stream = new Uint8Array(count * frame.length);
-  for (let i = 0; i < count; i++) stream.set(frame, i * frame.length);
+function header(length: number): Uint8Array {
+  return encodeFrame(new Uint8Array(length)).subarray(0, HEADER_LENGTH);
+}
+
+/** Frames with this header, which hold zeros, in chunks. */
+function cut(header: Uint8Array, stream: Stream): Uint8Array[] {
+  const { length, count, chunk, times } = stream;
+  const size = header.length + length;
+  const bytes = new Uint8Array(count * size);
+  for (let i = 0; i < count; i++) bytes.set(header, i * size);
   const chunks: Uint8Array[] = [];
-  for (let at = 0; at < stream.length; at += chunk) {
-    chunks.push(stream.slice(at, at + chunk));
+  for (let at = 0; at < bytes.length; at += chunk) {
+    chunks.push(bytes.subarray(at, at + chunk));
   }
-  return chunks;
+  return Array(times).fill(chunks).flat();
 }
 
 function decode(chunks: Uint8Array[]): number {
@@ -219,4 +253,39 @@ function idle(each: number): TransformStream<Uint8Array, Uint8Array> {
 function size(bytes: number): string {
   if (bytes < KIB) return `${bytes} B`;
   return bytes < MIB ? `${bytes / KIB} KiB` : `${bytes / MIB} MiB`;
+}
+
+/** How long to warm up, and then how long to measure, in milliseconds. */
+const PHASE = 250;
+/** A sample takes so long, so that what is cleared away now and then is in it. */
+const SAMPLE = 10;
+
+/** Gives how many payloads a second a benchmark manages. */
+async function measure({ run }: Benchmark): Promise<number> {
+  const rates: number[] = [];
+  for (
+    const start = performance.now();
+    performance.now() < start + 2 * PHASE;
+  ) {
+    const isWarm = performance.now() > start + PHASE;
+    const before = performance.now();
+    let time = 0;
+    let count = 0;
+    while (time < SAMPLE) {
+      count += await run();
+      time = performance.now() - before;
+    }
+    if (isWarm || rates.length === 0) rates.push(count / time * 1000);
+  }
+  // Not the mean: where a virtual machine gives a process new memory, a sample
+  // can take a hundred times as long.
+  return median(rates);
+}
+
+if (import.meta.main) {
+  const [group, name] = Deno.args;
+  const benchmark = benchmarks.find((b) =>
+    b.group === group && b.name === name
+  );
+  if (benchmark !== undefined) console.log(await measure(benchmark));
 }

@@ -1,5 +1,5 @@
 /**
- * What both benchmarks have in common: rounds, each of which measures
+ * What both benchmarks have in common: the peer in Go, and rounds, each of which measures
  * everything once, and a table of the medians over them. A machine is never
  * quiet, and what disturbs one round disturbs all that is compared in it: so
  * ratios are taken within each round, and of those the median.
@@ -7,8 +7,11 @@
  * @module
  */
 
-/** No round is begun after so long: with the last one it is under 3 minutes. */
-const PATIENCE = 110_000;
+/** Where the benchmarks are. */
+export const folder = import.meta.dirname!;
+
+/** How long all rounds may take, in milliseconds. */
+const PATIENCE = 170_000;
 
 /** What one round found: of each group, by name, how many payloads a second each form managed. */
 export type Round = Record<string, Record<string, number>>;
@@ -25,9 +28,14 @@ export async function compare(
 ): Promise<void> {
   const found: Round[] = [];
   const start = performance.now();
-  while (found.length < rounds && performance.now() - start < PATIENCE) {
+  let time = 0;
+  // No round is begun that might take too long.
+  while (
+    found.length < rounds && time + time / (found.length || 1) < PATIENCE
+  ) {
     found.push(await measure());
-    console.error(`round ${found.length} of ${rounds}`);
+    time = performance.now() - start;
+    console.error(`round ${found.length}, of ${rounds} at the most`);
   }
   console.log(`Medians of ${found.length} rounds`);
   for (const [group, forms] of Object.entries(found[0])) {
@@ -49,8 +57,11 @@ function formatRatio(ratio: number): string {
   return ratio < 10 ? ratio.toPrecision(2) : ratio.toFixed();
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+/** The median of some numbers. */
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = (sorted.length - 1) / 2;
+  return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
 }
 
 /** Prints rows in columns: the first as words, the others as numbers. */
@@ -62,5 +73,28 @@ function printTable(heading: string[], rows: string[][]): void {
   for (const [first, ...rest] of [heading, ...rows]) {
     const numbers = rest.map((text, i) => text.padStart(widths[i + 1] + 2));
     console.log(first.padEnd(widths[0]) + numbers.join(""));
+  }
+}
+
+/** Builds the peer in Go where that is possible, and says so where it is not. */
+export async function buildGo(): Promise<string | undefined> {
+  // In a folder that git ignores and `deno task setup` makes.
+  const program = `${folder}/../vendor/bench_pair.exe`;
+  if (await succeeds("go", "build", "-o", program, "peers/pair.go")) {
+    return program;
+  }
+  console.error("Go is left out: there is no `go` that can build it");
+}
+
+/** Whether a program is there and ends well. */
+export async function succeeds(
+  program: string,
+  ...args: string[]
+): Promise<boolean> {
+  try {
+    const command = { args, cwd: folder, stderr: "inherit" } as const;
+    return (await new Deno.Command(program, command).output()).success;
+  } catch {
+    return false;
   }
 }

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { compare, type Round } from "./rounds.ts";
+import { buildGo, compare, folder, type Round, succeeds } from "./rounds.ts";
 
 /** Two processes. The one who sends says on stderr on which port it listens, the other in the end what it got. */
 interface Pair {
@@ -22,10 +22,6 @@ interface Pair {
 type Command = [program: string, ...args: string[]];
 
 const lengths = [29, 1024, 65536];
-const folder = import.meta.dirname;
-
-/** Where the program in Go is put: a folder that git ignores and `deno task setup` makes. */
-const goProgram = `${folder}/../vendor/bench_pair.exe`;
 
 /** All pairs that can run here. The first is what the others are compared with. */
 async function findPairs(): Promise<Pair[]> {
@@ -36,11 +32,9 @@ async function findPairs(): Promise<Pair[]> {
     deno("FrameEncoderStream, FrameDecoderStream", "streams", [1e5, 5e4, 4000]),
     scripts,
   ];
-  const source = "peers/pair.go";
-  if (await succeeds("go", "build", "-o", goProgram, source)) {
+  const goProgram = await buildGo();
+  if (goProgram !== undefined) {
     pairs.push(pair("Go, bufio", [goProgram], [8e6, 1e6, 16_000]));
-  } else {
-    console.error("Go is left out: there is no `go` that can build it");
   }
   if (await succeeds("python3", "--version")) {
     const program: Command = ["python3", "peers/pair.py"];
@@ -154,15 +148,6 @@ async function find(
     if (match !== null) return match;
   }
   throw new Error(`Cannot find ${pattern} in what a process said: ${said}`);
-}
-
-async function succeeds(program: string, ...args: string[]): Promise<boolean> {
-  try {
-    const command = { args, cwd: folder, stderr: "inherit" } as const;
-    return (await new Deno.Command(program, command).output()).success;
-  } catch {
-    return false;
-  }
 }
 
 const pairs = await findPairs();

@@ -1,16 +1,21 @@
 // A pair of processes in Go: one sends messages to the first who connects, the
 // other receives them, both through bufio, into one buffer that is used again.
+// The third form takes messages apart that are in memory already, in chunks that
+// all go through so many times.
 //
 //	pair send LENGTH COUNT
 //	pair receive LENGTH PORT
+//	pair decode LENGTH COUNT CHUNK TIMES
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"sort"
 	"strconv"
 	"time"
 )
@@ -19,15 +24,19 @@ const headerLength = 10
 const maxFrameLength = 8 << 20
 
 func main() {
-	length, err := strconv.Atoi(os.Args[2])
-	check(err)
-	last := os.Args[3]
-	if os.Args[1] == "send" {
-		count, err := strconv.Atoi(last)
+	numbers := []int{}
+	for _, text := range os.Args[2:] {
+		number, err := strconv.Atoi(text)
 		check(err)
-		send(length, count)
-	} else {
-		receive(last)
+		numbers = append(numbers, number)
+	}
+	switch os.Args[1] {
+	case "send":
+		send(numbers[0], numbers[1])
+	case "receive":
+		receive(numbers[1])
+	case "decode":
+		decode(numbers[0], numbers[1], numbers[2], numbers[3])
 	}
 }
 
@@ -37,35 +46,47 @@ func send(length, count int) {
 	fmt.Fprintf(os.Stderr, "Listening on %s\n", listener.Addr())
 	connection, err := listener.Accept()
 	check(err)
+	write(connection, length, count)
+	check(connection.Close())
+}
+
+// write writes messages through bufio.
+func write(to io.Writer, length, count int) {
 	payload := make([]byte, length)
 	header := make([]byte, 0, headerLength)
-	writer := bufio.NewWriterSize(connection, 64<<10)
+	writer := bufio.NewWriterSize(to, 64<<10)
 	for i := 0; i < count; i++ {
 		header = strconv.AppendInt(header[:0], int64(length), 10)
 		for len(header) < headerLength {
 			header = append(header, ' ')
 		}
-		_, err = writer.Write(header)
+		_, err := writer.Write(header)
 		check(err)
 		_, err = writer.Write(payload)
 		check(err)
 	}
 	check(writer.Flush())
-	check(connection.Close())
 }
 
-func receive(port string) {
-	connection, err := net.Dial("tcp", "127.0.0.1:"+port)
+func receive(port int) {
+	connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	check(err)
 	start := time.Now()
-	messages, bytes := 0, 0
+	messages, size := read(connection)
+	seconds := time.Since(start).Seconds()
+	fmt.Fprintf(os.Stderr, "%d messages, %d bytes in %f s\n", messages, size, seconds)
+}
+
+// read reads messages through bufio to the end of the stream, and counts them
+// and their bytes.
+func read(from io.Reader) (messages, size int) {
 	header := make([]byte, headerLength)
 	payload := []byte{}
-	reader := bufio.NewReaderSize(connection, 64<<10)
+	reader := bufio.NewReaderSize(from, 64<<10)
 	for {
 		_, err := io.ReadFull(reader, header)
 		if err == io.EOF {
-			break
+			return
 		}
 		check(err)
 		length := parse(header)
@@ -76,10 +97,56 @@ func receive(port string) {
 		_, err = io.ReadFull(reader, payload)
 		check(err)
 		messages++
-		bytes += headerLength + length
+		size += headerLength + length
 	}
-	seconds := time.Since(start).Seconds()
-	fmt.Fprintf(os.Stderr, "%d messages, %d bytes in %f s\n", messages, bytes, seconds)
+}
+
+// decode prints how many messages a second it takes apart, measured as
+// codec_bench.ts does.
+func decode(length, count, chunk, times int) {
+	const phase, sample = 0.25, 0.01
+	var stream bytes.Buffer
+	write(&stream, length, count)
+	rates := []float64{}
+	for start := time.Now(); time.Since(start).Seconds() < 2*phase || len(rates) == 0; {
+		isWarm := time.Since(start).Seconds() > phase
+		before := time.Now()
+		messages := 0
+		for time.Since(before).Seconds() < sample {
+			count, _ := read(&chunks{stream.Bytes(), chunk, times, 0})
+			messages += count
+		}
+		if isWarm {
+			rates = append(rates, float64(messages)/time.Since(before).Seconds())
+		}
+	}
+	sort.Float64s(rates)
+	fmt.Println(rates[len(rates)/2])
+}
+
+// chunks gives a stream so many times, a chunk for each call of Read at the most.
+type chunks struct {
+	stream []byte
+	chunk  int
+	times  int
+	at     int
+}
+
+func (c *chunks) Read(into []byte) (int, error) {
+	if c.at == len(c.stream) {
+		c.times--
+		c.at = 0
+	}
+	if c.times == 0 {
+		return 0, io.EOF
+	}
+	end := c.at/c.chunk*c.chunk + c.chunk
+	if end > len(c.stream) {
+		end = len(c.stream)
+	}
+	size := copy(into, c.stream[c.at:end])
+	c.at += size
+	return size, nil
 }
 
 // parse is as strict as framing.ts: digits without a leading zero, then spaces.
