@@ -39,6 +39,10 @@ async function findPairs(): Promise<Pair[]> {
   if (await succeeds("python3", "--version")) {
     const program: Command = ["python3", "peers/pair.py"];
     pairs.push(pair("Python, as in courses", program, [50_000, 3000, 40]));
+    pairs.push({
+      ...pair("Python, the same with the time", program, [50_000]),
+      send: (_, count) => [...program, "send", "time", `${count}`],
+    });
   } else {
     console.error("Python is left out: there is no `python3`");
   }

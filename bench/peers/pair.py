@@ -2,7 +2,10 @@
 message, a recv of 16 bytes, and text that grows until a message is whole.
 
     python3 pair.py send LENGTH COUNT
+    python3 pair.py send time COUNT
     python3 pair.py receive LENGTH PORT
+
+With "time", every message is "The time is ...", as it is in the activity.
 """
 
 import socket
@@ -18,8 +21,10 @@ def send(length, count):
         print(f"Listening on 127.0.0.1:{port}", file=sys.stderr, flush=True)
         connection, _ = listener.accept()
     with connection:
-        message = "a" * length
+        message = "" if length == "time" else "a" * int(length)
         for _ in range(count):
+            if length == "time":
+                message = f"The time is {time.time():.6f}"
             frame = f"{len(message):<{HEADER_LENGTH}}" + message
             connection.sendall(frame.encode())
 
@@ -44,6 +49,6 @@ def receive(port):
 
 
 if sys.argv[1] == "send":
-    send(int(sys.argv[2]), int(sys.argv[3]))
+    send(sys.argv[2], int(sys.argv[3]))
 else:
     receive(int(sys.argv[3]))
