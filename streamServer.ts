@@ -36,7 +36,7 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
       // As a rule the process may open no more files. Those who dial wait in
       // the listener's backlog until some of those who are here have left.
       say("accept", `Letting nobody in for now: ${(error as Error).message}`);
-      await sleep(100);
+      await until(performance.now() + 100);
       continue;
     }
     if (clients.size >= options["max-clients"]) {
@@ -70,8 +70,8 @@ async function stream(client: Deno.TcpConn): Promise<void> {
   let lines = "";
   const frames = new FrameWriter(connection);
 
-  async function flush(): Promise<void> {
-    await frames.flush();
+  /** Takes note of what has been written. */
+  function note(): void {
     messages += made - sent;
     sent = made;
     if (lines !== "") print(lines);
@@ -84,7 +84,10 @@ async function stream(client: Deno.TcpConn): Promise<void> {
     const closed = discardInput(connection);
     let due = performance.now();
     while (made < count || count === 0) {
-      if (interval > 0) due = await waitUntil(due);
+      if (interval > 0) {
+        if (due > performance.now() && !isStopping) await until(due);
+        due = nextDue(due);
+      }
       if (isStopping) break;
       const message = `The time is ${timestamp()}`;
       frames.add(message);
@@ -96,9 +99,13 @@ async function stream(client: Deno.TcpConn): Promise<void> {
       // A message that is due goes out by itself; at full speed, as many as fill
       // a buffer go together. No more are made until the client has room for
       // them, so one that reads slowly, or not at all, costs one buffer.
-      if (interval > 0 || frames.isFull) await flush();
+      if (interval > 0 || frames.isFull) {
+        await frames.flush();
+        note();
+      }
     }
-    await flush();
+    await frames.flush();
+    note();
     await connection.closeWrite();
     // A client that stands still in a debugger takes the rest when it goes on,
     // however late. Were the connection closed, the system would keep what is
@@ -140,10 +147,8 @@ async function discardInput(connection: Deno.TcpConn): Promise<void> {
   }
 }
 
-/** Waits until the time has come; gives when the next message is due. */
-async function waitUntil(due: number): Promise<number> {
-  const wait = due - performance.now();
-  if (wait > 0 && !isStopping) await sleep(wait);
+/** When the message is due that follows one which was due. */
+function nextDue(due: number): number {
   // Due times are a fixed interval apart, so the pace does not drift. After a
   // pause (a laptop slept, a client was busy) a stream catches up with half the
   // interval between messages rather than with a burst; 10 ms of lateness is
@@ -152,9 +157,9 @@ async function waitUntil(due: number): Promise<number> {
   return Math.max(due + interval, performance.now() + interval / 2 - 10);
 }
 
-/** Waits some milliseconds, less where the server is told to stop. */
-function sleep(milliseconds: number): Promise<void> {
-  const time = Math.ceil(performance.now() + milliseconds);
+/** Waits until a time in milliseconds, less where the server is told to stop. */
+function until(due: number): Promise<void> {
+  const time = Math.ceil(due);
   const shared = alarms.get(time);
   if (shared !== undefined) return shared.promise;
   const alarm = Promise.withResolvers<void>();
@@ -169,10 +174,13 @@ function sleep(milliseconds: number): Promise<void> {
 /** Seconds since the Unix epoch with exactly six decimals, so that every message has the same length. */
 function timestamp(): string {
   const now = performance.timeOrigin + performance.now();
-  const second = Math.floor(now / 1000);
-  if (second !== time.second) time = { second, text: `${second}.` };
-  const microseconds = Math.floor((now - second * 1000) * 1000);
-  return time.text + String(1_000_000 + microseconds).slice(1);
+  const millisecond = Math.floor(now);
+  if (millisecond !== time.millisecond) {
+    const second = Math.floor(millisecond / 1000);
+    const text = `${second}.${THOUSANDTHS[millisecond % 1000]}`;
+    time = { millisecond, text };
+  }
+  return time.text + THOUSANDTHS[Math.floor((now - millisecond) * 1000)];
 }
 
 /** Prints to stdout, as long as somebody reads it: a server outlives its log. */
@@ -289,8 +297,13 @@ const options = parseCommandLine({
 const clients = new Set<Promise<void>>();
 /** How many messages have been sent. */
 let messages = 0;
-/** The current second and how it is written: at full speed, a million messages share it. */
-let time = { second: NaN, text: "" };
+/** The current millisecond and how it is written: at full speed, thousands of messages share it. */
+let time = { millisecond: NaN, text: "" };
+/** 0 to 999 in three digits. */
+const THOUSANDTHS = Array.from(
+  { length: 1000 },
+  (_, i) => String(i).padStart(3, "0"),
+);
 /** When somebody is to be woken, in milliseconds: thousands of clients share one timer for each. */
 const alarms = new Map<number, PromiseWithResolvers<void>>();
 let isStopping = false;
