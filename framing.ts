@@ -405,8 +405,8 @@ export class FrameDecoder {
     } else {
       // Doubled, all the copying is linear; and most is copied once only, as the
       // whole payload gets its memory when an eighth of it has arrived.
-      const isMost = size * GROWTH >= length;
-      const memory = new Uint8Array(isMost ? length : size * 2);
+      const room = size * MOST_AHEAD < length ? size * 2 : length;
+      const memory = new Uint8Array(room);
       memory.set(this.#memory.subarray(0, this.#size));
       this.#memory = memory;
     }
@@ -922,12 +922,12 @@ const FEW = 64;
 /** As many bytes as one UTF-16 unit can make. */
 const UTF8_MOST = 3;
 /** Cut payloads up to `SLAB_PAYLOAD` bytes share slabs. */
-const SLAB_LENGTH = 4096;
+const SLAB_LENGTH = 8192;
 const SLAB_PAYLOAD = 1024;
-/** Memory for a long payload grows by this factor. */
-const GROWTH = 8;
+/** A long payload has so many times as much memory as has arrived of it, at the most. */
+const MOST_AHEAD = 8;
 const READ_BUFFER_LENGTH = 256 * 1024;
-/** Less than for payloads, as it grows a few times in its life only. */
+/** A read buffer grows a few times in its life only, so by less at a time. */
 const READ_BUFFER_GROWTH = 4;
 /** A read is worth its cost where so many bytes fit, at least. */
 const READ_MINIMUM = 64 * 1024;
