@@ -104,7 +104,7 @@ func read(from io.Reader) (messages, size int) {
 // decode prints how many messages a second it takes apart, measured as
 // codec_bench.ts does.
 func decode(length, count, chunk, times int) {
-	const phase, sample = 0.25, 0.01
+	const phase, sample = 0.2, 0.01
 	var stream bytes.Buffer
 	write(&stream, length, count)
 	rates := []float64{}
