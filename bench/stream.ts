@@ -23,6 +23,11 @@ type Command = [program: string, ...args: string[]];
 
 const lengths = [29, 1024, 65536];
 
+/** How many clients there are at once, what each gets, and how far that is apart. */
+const crowd = { clients: 5000, count: 20, milliseconds: 50 };
+
+const goProgram = await buildGo();
+
 /** All pairs that can run here. The first is what the others are compared with. */
 async function findPairs(): Promise<Pair[]> {
   const pairs = [
@@ -32,7 +37,6 @@ async function findPairs(): Promise<Pair[]> {
     deno("FrameEncoderStream, FrameDecoderStream", "streams", [1e5, 5e4, 4000]),
     scripts,
   ];
-  const goProgram = await buildGo();
   if (goProgram !== undefined) {
     pairs.push(pair("Go, bufio", [goProgram], [8e6, 1e6, 16_000]));
   }
@@ -74,16 +78,24 @@ function deno(name: string, form: string, counts: number[]): Pair {
 /** The scripts as they are used; their messages are 29 bytes long. */
 const scripts: Pair = {
   name: "streamServer.ts, streamClient01Soln.ts",
-  send: (_, count) => [
-    ...script("../streamServer.ts"),
-    ...["--port", "0", "--count", `${count}`, "--interval", "0", "--quiet"],
-  ],
+  send: (_, count) => server(count, 0),
   receive: (_, port) => [
     ...script("../streamClient01Soln.ts"),
     ...["--port", port, "--chunk", "65536", "--quiet"],
   ],
   counts: [1e6],
 };
+
+function server(count: number, interval: number): Command {
+  const numbers = ["--count", `${count}`, "--interval", `${interval}`];
+  return [
+    ...script("../streamServer.ts"),
+    "--port",
+    "0",
+    "--quiet",
+    ...numbers,
+  ];
+}
 
 function script(file: string): Command {
   return [Deno.execPath(), "run", "--no-check", "--allow-net=127.0.0.1", file];
@@ -96,26 +108,48 @@ async function measure(pairs: Pair[]): Promise<Round> {
     for (const pair of pairs) {
       const count = pair.counts[i];
       if (count === undefined) continue;
-      const rate = await run(pair, length, count);
-      (round[`messages of ${length} B`] ??= {})[pair.name] = rate;
+      (round[`messages of ${length} B`] ??= {})[pair.name] = await run(
+        count,
+        pair.send(length, count),
+        (port) => pair.receive(length, port),
+      );
+    }
+  }
+  if (goProgram !== undefined) {
+    const { clients, count, milliseconds } = crowd;
+    const rates = round[`${clients} clients at once`] = {} as Round[string];
+    const servers: Record<string, Command> = {
+      "streamServer.ts": server(count, milliseconds / 1000),
+      "Go": [goProgram, "serve", `${count}`, `${milliseconds}`],
+    };
+    for (const [name, send] of Object.entries(servers)) {
+      rates[name] = await run(
+        clients * count,
+        send,
+        (port) => [goProgram, "crowd", `${clients}`, port],
+      );
     }
   }
   return round;
 }
 
 /** Gives how many messages a second arrived. */
-async function run(pair: Pair, length: number, count: number): Promise<number> {
-  const sender = spawn(pair.send(length, count));
+async function run(
+  count: number,
+  send: Command,
+  receive: (port: string) => Command,
+): Promise<number> {
+  const sender = spawn(send);
   try {
     const [, port] = await find(sender, /^Listening on .*:(\d+)\n/m);
-    const receiver = spawn(pair.receive(length, port));
+    const receiver = spawn(receive(port));
     const [all, messages, seconds] = await find(
       receiver,
       /^(\d+) messages, \d+ bytes in ([\d.]+) s\n/m,
     );
     await receiver.status;
     if (Number(messages) !== count) {
-      throw new Error(`${pair.name} sent ${count} messages: ${all}`);
+      throw new Error(`${send.join(" ")} sent ${count} messages: ${all}`);
     }
     return count / Number(seconds);
   } finally {

@@ -1,11 +1,14 @@
 // A pair of processes in Go: one sends messages to the first who connects, the
 // other receives them, both through bufio, into one buffer that is used again.
-// The third form takes messages apart that are in memory already, in chunks that
-// all go through so many times.
+// A third form takes messages apart that are in memory already, in chunks that
+// all go through so many times. And there are a server that sends the time to
+// all who connect, and clients who all connect at once.
 //
 //	pair send LENGTH COUNT
 //	pair receive LENGTH PORT
 //	pair decode LENGTH COUNT CHUNK TIMES
+//	pair serve COUNT MILLISECONDS
+//	pair crowd CLIENTS PORT
 package main
 
 import (
@@ -22,6 +25,7 @@ import (
 
 const headerLength = 10
 const maxFrameLength = 8 << 20
+const bufferSize = 64 << 10
 
 func main() {
 	numbers := []int{}
@@ -37,24 +41,85 @@ func main() {
 		receive(numbers[1])
 	case "decode":
 		decode(numbers[0], numbers[1], numbers[2], numbers[3])
+	case "serve":
+		serve(numbers[0], time.Duration(numbers[1])*time.Millisecond)
+	case "crowd":
+		crowd(numbers[0], numbers[1])
 	}
 }
 
 func send(length, count int) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	fmt.Fprintf(os.Stderr, "Listening on %s\n", listener.Addr())
+	listener := listen()
 	connection, err := listener.Accept()
 	check(err)
 	write(connection, length, count)
 	check(connection.Close())
 }
 
+func listen() net.Listener {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	fmt.Fprintf(os.Stderr, "Listening on %s\n", listener.Addr())
+	return listener
+}
+
+// serve sends every client so many messages, each when it is due.
+func serve(count int, interval time.Duration) {
+	listener := listen()
+	for {
+		connection, err := listener.Accept()
+		check(err)
+		go func() {
+			defer connection.Close()
+			due := time.Now()
+			for i := 0; i < count; i++ {
+				time.Sleep(time.Until(due))
+				due = due.Add(interval)
+				now := float64(time.Now().UnixMicro()) / 1e6
+				message := fmt.Sprintf("The time is %.6f", now)
+				_, err := fmt.Fprintf(connection, "%-10d%s", len(message), message)
+				if err != nil {
+					return
+				}
+			}
+			connection.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, connection)
+		}()
+	}
+}
+
+// crowd connects so many clients at once, and lets each read to the end.
+func crowd(clients, port int) {
+	start := time.Now()
+	counts := make(chan [2]int)
+	for i := 0; i < clients; i++ {
+		go func() {
+			connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			check(err)
+			messages, size := read(connection, 512)
+			connection.Close()
+			counts <- [2]int{messages, size}
+		}()
+	}
+	messages, size := 0, 0
+	for i := 0; i < clients; i++ {
+		count := <-counts
+		messages += count[0]
+		size += count[1]
+	}
+	report(messages, size, start)
+}
+
+func report(messages, size int, start time.Time) {
+	seconds := time.Since(start).Seconds()
+	fmt.Fprintf(os.Stderr, "%d messages, %d bytes in %f s\n", messages, size, seconds)
+}
+
 // write writes messages through bufio.
 func write(to io.Writer, length, count int) {
 	payload := make([]byte, length)
 	header := make([]byte, 0, headerLength)
-	writer := bufio.NewWriterSize(to, 64<<10)
+	writer := bufio.NewWriterSize(to, bufferSize)
 	for i := 0; i < count; i++ {
 		header = strconv.AppendInt(header[:0], int64(length), 10)
 		for len(header) < headerLength {
@@ -72,17 +137,16 @@ func receive(port int) {
 	connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	check(err)
 	start := time.Now()
-	messages, size := read(connection)
-	seconds := time.Since(start).Seconds()
-	fmt.Fprintf(os.Stderr, "%d messages, %d bytes in %f s\n", messages, size, seconds)
+	messages, size := read(connection, bufferSize)
+	report(messages, size, start)
 }
 
-// read reads messages through bufio to the end of the stream, and counts them
+// read reads messages through a buffer to the end of the stream, and counts them
 // and their bytes.
-func read(from io.Reader) (messages, size int) {
+func read(from io.Reader, buffer int) (messages, size int) {
 	header := make([]byte, headerLength)
 	payload := []byte{}
-	reader := bufio.NewReaderSize(from, 64<<10)
+	reader := bufio.NewReaderSize(from, buffer)
 	for {
 		_, err := io.ReadFull(reader, header)
 		if err == io.EOF {
@@ -113,7 +177,7 @@ func decode(length, count, chunk, times int) {
 		before := time.Now()
 		messages := 0
 		for time.Since(before).Seconds() < sample {
-			count, _ := read(&chunks{stream.Bytes(), chunk, times, 0})
+			count, _ := read(&chunks{stream.Bytes(), chunk, times, 0}, bufferSize)
 			messages += count
 		}
 		if isWarm {
