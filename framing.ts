@@ -405,8 +405,11 @@ export class FrameDecoder {
     } else {
       // Doubled, all the copying is linear; and most is copied once only, as the
       // whole payload gets its memory when an eighth of it has arrived.
-      const room = size * MOST_AHEAD < length ? size * 2 : length;
-      const memory = new Uint8Array(room);
+      const memory = new Uint8Array(
+        size * MOST_AHEAD < length
+          ? Math.max(size, this.#memory.length * 2)
+          : length,
+      );
       memory.set(this.#memory.subarray(0, this.#size));
       this.#memory = memory;
     }
