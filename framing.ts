@@ -326,7 +326,7 @@ export class FrameDecoder {
     if (size - at >= LONG_CHUNK) {
       // Room from the start, for frames like the first, saves an array's growing.
       const likely = HEADER_LENGTH + Math.max(0, readHeader(chunk, at, size));
-      const room = Math.min(Math.ceil((size - at) / likely), MOST_ROOM);
+      const room = Math.min(Math.floor((size - at) / likely), MOST_ROOM);
       payloads = new Array(before.length + room);
       if (before.length > 0) payloads[0] = before[0];
     }
