@@ -392,7 +392,10 @@ async function programOf(file: string): Promise<string[]> {
     imports[`${name}/`] = `${target.replace(":", ":/")}/`;
   }
   // In a file, as Deno 2.9 fails on a data URL where deno.json has links.
-  const map = await Deno.makeTempFile({ dir: resolve(ROOT, "vendor") });
+  // Setup makes the folder, but need not have run where packages are linked.
+  const dir = resolve(ROOT, "vendor");
+  await Deno.mkdir(dir, { recursive: true });
+  const map = await Deno.makeTempFile({ dir });
   globalThis.addEventListener("unload", () => Deno.removeSync(map));
   await Deno.writeTextFile(map, JSON.stringify({ imports }));
   return [`--import-map=${map}`, ...program];
