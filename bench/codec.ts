@@ -9,10 +9,8 @@ import { benchmarks } from "./codec_bench.ts";
 import { buildGo, compare, folder, type Round } from "./rounds.ts";
 
 const goProgram = await buildGo();
-const script = [
-  ...["run", "--no-check", "--allow-env=READABLE_STREAM"],
-  "codec_bench.ts",
-];
+const flags = ["--no-check", "--allow-env=READABLE_STREAM"];
+const script = ["run", ...flags, "codec_bench.ts"];
 
 /** Measures everything once. */
 async function measure(): Promise<Round> {

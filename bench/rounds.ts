@@ -1,8 +1,8 @@
 /**
- * What both benchmarks have in common: the peer in Go, and rounds, each of which measures
- * everything once, and a table of the medians over them. A machine is never
- * quiet, and what disturbs one round disturbs all that is compared in it: so
- * ratios are taken within each round, and of those the median.
+ * What both benchmarks have in common: the peer in Go; rounds, each of which
+ * measures everything once; and a table of the medians over them. A machine is
+ * never quiet, and what disturbs one round disturbs all that is compared in it:
+ * so ratios are taken within each round, and of those the median.
  *
  * @module
  */
