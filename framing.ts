@@ -1,11 +1,14 @@
 /**
- * Length-prefixed messages over a byte stream: each message travels as a
- * frame, a header of 10 bytes and then the payload.
+ * Length-prefixed messages over a byte stream. Each message travels as a frame:
+ * a header of 10 bytes, then the payload.
+ *
+ * Version 1.0.0 of `@messages/framing`. Copyright (c) 2026 the authors, MIT
+ * License. One file that imports nothing, made to be copied.
  *
  * ```text
- *  byte  0                 10                                   39
- *        |  h e a d e r    |  p a y l o a d                     |
- *        | 2 9 · · · · · · · · | T h e   t i m e   i s   1 7 9 … |  next frame
+ *  byte  0                     10                                39
+ *        | h e a d e r         | p a y l o a d                   |
+ *        | 2 9 · · · · · · · · | T h e   t i m e   i s   1 7 9 … | next frame
  * ```
  *
  * The header is the payload's length in bytes, as ASCII decimal digits,
@@ -15,27 +18,35 @@
  *
  * | to | use |
  * |---|---|
- * | frame one payload | {@linkcode encodeFrame} |
- * | take frames out of chunks, whoever reads them | {@linkcode FrameDecoder} |
- * | transform Web Streams | {@linkcode FrameEncoderStream}, {@linkcode FrameDecoderStream} |
- * | own the reading loop, at full speed | {@linkcode FrameReader} |
- * | write many small frames, at full speed | {@linkcode FrameWriter} |
+ * | read messages from a connection | {@linkcode FrameReader} |
+ * | write messages to a connection | {@linkcode FrameWriter} |
+ * | transform Web Streams | {@linkcode FrameDecoderStream}, {@linkcode FrameEncoderStream} |
+ * | decode chunks that arrive by other means | {@linkcode FrameDecoder} |
+ * | encode one message | {@linkcode encodeFrame} |
  *
- * This module imports nothing and uses Web APIs only: the same file runs in
- * Deno, Node.js, Bun and browsers.
+ * Runs in Deno, Node.js 22.18 and later, Bun 1.2 and later, and browsers. Type
+ * checks with TypeScript 5.2 and later, with the DOM library or `@types/node`.
  *
- * @example Messages over a pair of streams
+ * @example Messages over a socket
  * ```ts
- * import { FrameDecoderStream, FrameEncoderStream } from "./framing.ts";
+ * import { FrameReader, FrameWriter } from "./framing.ts";
  * import { assertEquals } from "@std/assert";
  *
- * const messages = ReadableStream.from(["one", "two", "three"])
- *   .pipeThrough(new FrameEncoderStream()) // … and over a socket …
- *   .pipeThrough(new FrameDecoderStream());
+ * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * using connection = await Deno.connect({ port: listener.addr.port });
+ * using peer = await listener.accept();
  *
- * const utf8 = new TextDecoder();
- * const texts = await Array.fromAsync(messages, (bytes) => utf8.decode(bytes));
- * assertEquals(texts, ["one", "two", "three"]);
+ * const frames = new FrameWriter(peer);
+ * for (const text of ["one", "", "thrée"]) frames.add(text);
+ * await frames.flush();
+ * await peer.closeWrite();
+ *
+ * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+ * const texts: string[] = [];
+ * for await (const payload of new FrameReader(connection)) {
+ *   texts.push(utf8.decode(payload));
+ * }
+ * assertEquals(texts, ["one", "", "thrée"]);
  * ```
  *
  * @module
@@ -44,27 +55,30 @@
 /** Length of every frame's header, in bytes. */
 export const HEADER_LENGTH = 10;
 
-/** The longest payload that is let through unless told otherwise: 8 MiB, in bytes. */
+/** Default limit for the length of a payload: 8 MiB, in bytes. */
 export const DEFAULT_MAX_FRAME_LENGTH: number = 8 * 1024 * 1024;
 
-/** The longest payload whose length a header can hold, in bytes. */
-const MAX_HEADER_VALUE = 9_999_999_999;
-
-/** Options that all parts of this module share. */
+/** Options that every part of this module takes. Other names throw `TypeError`. */
 export interface FramingOptions {
   /**
-   * The longest payload to encode or to accept, in bytes: an integer from 0 to
-   * 9,999,999,999.
+   * Longest payload to encode or to accept, in bytes: an integer from 0 to
+   * 9,999,999,999, otherwise a `RangeError` is thrown.
    *
    * @default {8_388_608}
    */
   maxFrameLength?: number;
 }
 
+/** Bytes in any container of the platform, as an `ArrayBuffer`, a `DataView`, or Node's `Buffer`. */
+export type BinaryData = ArrayBufferView | ArrayBufferLike;
+
+/** A `Uint8Array` that is not in shared memory. */
+export type Bytes = ReturnType<Uint8Array["slice"]>; // Before TypeScript 5.7 there is no Uint8Array<ArrayBuffer>.
+
 /**
- * What went wrong with a frame.
+ * What is wrong with a frame.
  *
- * - `INVALID_HEADER`: what stands where a header belongs is none.
+ * - `INVALID_HEADER`: the bytes at a frame boundary are not a valid header.
  * - `FRAME_TOO_LARGE`: the payload is longer than `maxFrameLength`.
  * - `UNEXPECTED_EOF`: the stream ended inside a frame.
  */
@@ -73,103 +87,96 @@ export type FramingErrorCode =
   | "FRAME_TOO_LARGE"
   | "UNEXPECTED_EOF";
 
-/** The facts that a {@linkcode FramingError} carries, each where there is one. */
-export interface FramingErrorDetails {
-  /** `INVALID_HEADER`: what stood there, one character a byte, as far as it had arrived. */
-  header?: string;
-  /** `FRAME_TOO_LARGE`: length of the payload, in bytes. */
-  length?: number;
-  /** `FRAME_TOO_LARGE`: the limit that it exceeds, in bytes. */
-  maxFrameLength?: number;
-  /** `UNEXPECTED_EOF`: how much of the frame arrived, in bytes, header included. */
-  received?: number;
-  /** `UNEXPECTED_EOF`: how long the frame is, in bytes, header included; 10 where the header itself is cut. */
-  expected?: number;
-}
-
 /**
- * The error that everything in this module throws for a bad frame.
+ * Thrown for a bad frame. A field that does not apply to the `code` is
+ * `undefined`.
  *
- * @example What it tells
+ * @example Find out what is wrong, and where
  * ```ts
- * import { FrameDecoder, FramingError } from "./framing.ts";
+ * import { encodeFrame, FrameDecoder, FramingError } from "./framing.ts";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const decoder = new FrameDecoder();
- * decoder.push(new TextEncoder().encode("2         hi"));
- * const error = assertThrows(
- *   () => decoder.push(new TextEncoder().encode("HTTP/1.1 400")),
- *   FramingError,
- * );
+ * decoder.push(encodeFrame("hi"));
+ * const chunk = new TextEncoder().encode("HTTP/1.1 400");
+ * const error = assertThrows(() => decoder.push(chunk), FramingError);
  *
- * assertEquals(error.code, "INVALID_HEADER");
- * assertEquals(error.offset, 12);
- * assertEquals(error.details.header, "HTTP/1.1 4");
+ * assertEquals([error.code, error.offset], ["INVALID_HEADER", 12]);
+ * assertEquals(error.header, "HTTP/1.1 4");
  * ```
  */
 export class FramingError extends Error {
   /** Always `"FramingError"`. */
   override readonly name = "FramingError";
-  /** What went wrong. */
+  /** What is wrong. */
   readonly code: FramingErrorCode;
-  /** Where the bad frame's header begins, in bytes from the start of the stream; 0 where there is no stream. */
-  readonly offset: number;
-  /** The header's text or the lengths concerned. */
-  readonly details: FramingErrorDetails;
+  /** Where the bad frame begins, in bytes from the start of the stream; 0 without a stream. */
+  readonly offset: number = 0;
+  /** `INVALID_HEADER`: the bytes found, one character per byte, as far as they had arrived. */
+  readonly header: string | undefined;
+  /** `FRAME_TOO_LARGE`: length of the payload, in bytes. */
+  readonly length: number | undefined;
+  /** `FRAME_TOO_LARGE`: the limit, in bytes. */
+  readonly maxFrameLength: number | undefined;
+  /** `UNEXPECTED_EOF`: how much of the frame arrived, in bytes, header included. */
+  readonly received: number | undefined;
+  /** `UNEXPECTED_EOF`: length of the frame in bytes, header included, or 10 if the header is incomplete. */
+  readonly expected: number | undefined;
 
-  /**
-   * Constructs a new instance.
-   *
-   * @param code What went wrong.
-   * @param message The same for people.
-   * @param offset Where the bad frame's header begins, in bytes.
-   * @param details The header's text or the lengths concerned.
-   */
+  /** Constructs an error with a message for people, and values for the fields that apply. */
   constructor(
     code: FramingErrorCode,
     message: string,
-    offset: number,
-    details: FramingErrorDetails = {},
+    facts: FramingErrorFacts = {},
   ) {
     super(message);
     this.code = code;
-    this.offset = offset;
-    this.details = details;
+    Object.assign(this, facts);
   }
 }
 
+/** The fields of a {@linkcode FramingError} that depend on its code. */
+export type FramingErrorFacts = Partial<
+  Pick<
+    FramingError,
+    "offset" | "header" | "length" | "maxFrameLength" | "received" | "expected"
+  >
+>;
+
 /**
- * Makes one frame.
+ * Returns a frame in memory of its own.
  *
- * @example A text
+ * @example Encode text
  * ```ts
  * import { encodeFrame } from "./framing.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const frame = encodeFrame("Grüße");
- * assertEquals(new TextDecoder().decode(frame), "7         Grüße");
+ * assertEquals(await new Blob([frame]).text(), "7         Grüße");
  * ```
  *
- * @param payload Any bytes, or a text that is sent as UTF-8.
+ * @param payload Bytes, or text that is sent as UTF-8.
  * @param options The limit for the payload.
- * @returns The frame, header and a copy of the payload, in memory of its own.
- * @throws {FramingError} `FRAME_TOO_LARGE` where the payload is over the limit.
- * @throws {RangeError} Where `maxFrameLength` is out of range.
+ * @throws {FramingError} `FRAME_TOO_LARGE` if the payload is over the limit.
+ * @throws {TypeError} If the payload is neither text nor bytes.
  */
 export function encodeFrame(
-  payload: string | Uint8Array,
+  payload: string | BinaryData,
   options?: FramingOptions,
-): Uint8Array<ArrayBuffer> {
-  const length = payloadLength(payload, maxFrameLength(options));
+): Bytes {
+  const content = typeof payload === "string" ? payload : bytesOf(payload);
+  const length = payloadLength(content, maxFrameLength(options));
   const frame = new Uint8Array(HEADER_LENGTH + length);
-  writeFrame(frame, 0, payload, length);
+  writeHeader(frame, 0, length);
+  if (typeof content !== "string") frame.set(content, HEADER_LENGTH);
+  else encoder.encodeInto(content, frame.subarray(HEADER_LENGTH));
   return frame;
 }
 
 /**
- * Reads a frame's header.
+ * Returns the payload length that a header holds, in bytes.
  *
- * @example The length of a payload
+ * @example Decode a header
  * ```ts
  * import { decodeHeader } from "./framing.ts";
  * import { assertEquals } from "@std/assert";
@@ -178,37 +185,30 @@ export function encodeFrame(
  * assertEquals(decodeHeader(received), 29);
  * ```
  *
- * @param header Bytes that begin with the header. Only the first 10 are looked at.
+ * @param header Bytes that begin with a header. Only the first 10 are read.
  * @param options The limit for the payload.
- * @returns The payload's length in bytes.
- * @throws {FramingError} `INVALID_HEADER` where the first 10 bytes are no
- * header, or there are fewer; `FRAME_TOO_LARGE` where the length is over the
- * limit. Its `offset` counts from the header: 0.
- * @throws {RangeError} Where `maxFrameLength` is out of range.
+ * @throws {FramingError} `INVALID_HEADER` if the first 10 bytes are not a
+ * header, or if there are fewer. `FRAME_TOO_LARGE` if the length is over the
+ * limit.
+ * @throws {TypeError} If `header` is not bytes.
  */
 export function decodeHeader(
-  header: Uint8Array,
+  header: BinaryData,
   options?: FramingOptions,
 ): number {
+  const bytes = bytesOf(header);
   const limit = maxFrameLength(options);
-  const length = readHeader(header, 0, header.length);
+  const length = readHeader(bytes, 0, bytes.length);
   if (length < 0 || length > limit) {
-    throw headerError(header, 0, header.length, limit, 0);
+    throw headerError(bytes, 0, bytes.length, limit, 0);
   }
   return length;
 }
 
-/** What of `chunk` to push next, from `at` on, so that no payload is a view of it. */
-let ownPiece: (
-  decoder: FrameDecoder,
-  chunk: Uint8Array,
-  at: number,
-) => Uint8Array;
-
 /**
- * Takes the payloads out of a stream of frames that arrives in chunks, for any
- * way of cutting it: a chunk may hold many frames, or a part of one, and may end
- * inside a header or inside a character. It does no I/O and never waits.
+ * Decodes a stream of frames that arrives in chunks, for every way of cutting
+ * it: a chunk may hold many frames or a part of one, and may end inside a header
+ * or inside a character. It does no I/O.
  *
  * ```text
  * push("3         one3     ")  returns ["one"]
@@ -218,163 +218,117 @@ let ownPiece: (
  * ```
  *
  * **Who owns the bytes:** a payload that lies whole inside one chunk is a view
- * of that chunk, without a copy. Whoever reads into the same buffer again must
- * be done with the payloads by then, and whoever keeps one keeps its chunk in
- * memory: `payload.slice()` is a copy that does neither. A payload that
- * spans chunks is memory of its own, as is every byte that the decoder still
- * needs when `push` returns.
+ * of that chunk, without a copy. It changes if the chunk's memory is used again,
+ * and keeps the chunk in memory: `payload.slice()` is a copy that does neither.
+ * A payload that spans chunks has memory of its own. The decoder keeps no
+ * reference to a chunk.
  *
- * **Cost:** linear in the bytes pushed, for frames and chunks of any size. What
- * a header announces costs nothing until it arrives: the memory for a payload is
- * 8 times what has arrived of it, at the most, and never more than its length.
+ * **Cost:** linear in the bytes pushed, for frames and chunks of any length. A
+ * partial payload takes memory for 8 times the bytes that have arrived of it, or
+ * for 512, and never more than its length.
  *
- * @example A reading loop
+ * @example Decode chunks
  * ```ts
  * import { encodeFrame, FrameDecoder } from "./framing.ts";
  * import { assertEquals } from "@std/assert";
  *
- * // On a socket: `for await (const chunk of connection.readable)`.
- * const chunks = ReadableStream.from([
- *   encodeFrame("one").subarray(0, 4),
- *   encodeFrame("one").subarray(4),
- * ]);
- *
- * const utf8 = new TextDecoder();
+ * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
  * const texts: string[] = [];
  * const decoder = new FrameDecoder();
- * for await (const chunk of chunks) {
- *   for (const payload of decoder.push(chunk)) texts.push(utf8.decode(payload));
+ * for (const byte of encodeFrame("thrée")) {
+ *   const payloads = decoder.push(new Uint8Array([byte]));
+ *   for (const payload of payloads) texts.push(utf8.decode(payload));
  * }
  * decoder.end();
  *
- * assertEquals(texts, ["one"]);
+ * assertEquals(texts, ["thrée"]);
  * ```
  */
 export class FrameDecoder {
-  static {
-    ownPiece = (decoder, chunk, at) => decoder.#ownPiece(chunk, at);
-  }
-
   readonly #maxFrameLength: number;
   /** Where the current frame begins in the stream. */
   #offset = 0;
-  /** The first bytes of a frame that is cut: its header, as far as it arrived. */
+  /** The header of a partial frame, of which `#headerSize` bytes have arrived. */
   readonly #header = new Uint8Array(HEADER_LENGTH);
   #headerSize = 0;
-  /** Its payload: `#length` bytes in all, the first `#size` of them in `#memory`. */
+  /** Its payload of `#length` bytes, of which `#size` have arrived. */
+  #payload: Bytes = EMPTY;
   #length = 0;
-  #memory: Uint8Array<ArrayBuffer> = EMPTY;
   #size = 0;
-  readonly #slab = new Slab();
+  #hasEnded = false;
   #error: FramingError | undefined;
 
-  /**
-   * Constructs a new instance.
-   *
-   * @param options The limit for payloads.
-   * @throws {RangeError} Where `maxFrameLength` is out of range.
-   */
+  /** Constructs a decoder of one stream. */
   constructor(options?: FramingOptions) {
     this.#maxFrameLength = maxFrameLength(options);
   }
 
   /**
-   * Takes in the next bytes of the stream.
+   * Takes the next bytes of the stream, and returns the payloads that they
+   * complete, in order.
    *
-   * Where whole frames come before a bad one in the same chunk, their payloads
-   * are returned, and the next call throws: so what is returned does not depend
-   * on how the stream was cut.
+   * If whole frames precede a bad one in the same chunk, their payloads are
+   * returned and the next call throws. To learn of the error before more bytes
+   * arrive, push an empty chunk.
    *
    * @param chunk The next bytes, any number of them.
-   * @returns The payloads that these bytes complete, in order; often none.
-   * @throws {FramingError} `INVALID_HEADER`, as soon as a byte arrives that
-   * cannot stand in a header; `FRAME_TOO_LARGE`, as soon as the header is whole.
-   * After an error, every call throws that error again.
+   * @throws {FramingError} `INVALID_HEADER` for the first byte that cannot be
+   * part of a header. `FRAME_TOO_LARGE` for the last byte of a header over the
+   * limit. Every later call throws the same error.
+   * @throws {TypeError} If `chunk` is not bytes, or if the stream has ended.
    */
-  push(chunk: Uint8Array): Uint8Array[] {
+  push(chunk: BinaryData): Uint8Array[] {
     if (this.#error !== undefined) throw this.#error;
-    let payloads: Uint8Array[] = [];
-    const at = this.#headerSize > 0 ? this.#resume(chunk, 0, payloads) : 0;
-    const rest = chunk.length - at;
-    if (rest > HEADER_LENGTH) payloads = this.#views(chunk, at, payloads);
-    else if (rest > 0) this.#resume(chunk, at, payloads);
+    if (this.#hasEnded) {
+      throw new TypeError("Cannot push: the stream has ended");
+    }
+    const bytes = bytesOf(chunk);
+    const payloads: Uint8Array[] = [];
+    let at = 0;
+    if (this.#headerSize > 0) at = this.#complete(bytes, at, payloads);
+    const first = at;
+    const { buffer, byteOffset, length: size } = bytes;
+    while (at < size) {
+      const length = readHeader(bytes, at, size);
+      const start = at + HEADER_LENGTH;
+      const end = start + length;
+      if (length < 0 || length > this.#maxFrameLength || end > size) break;
+      // Unlike `subarray`, never a `Buffer`, whose `slice` does not copy.
+      payloads.push(new Uint8Array(buffer, byteOffset + start, length));
+      at = end;
+    }
+    this.#offset += at - first;
+    if (at < size) this.#complete(bytes, at, payloads);
     if (this.#error !== undefined && payloads.length === 0) throw this.#error;
     return payloads;
   }
 
   /**
-   * Says that the stream has ended.
+   * Ends the stream. After it, `push` throws.
    *
-   * @throws {FramingError} `UNEXPECTED_EOF` where that is inside a frame.
+   * @throws {FramingError} `UNEXPECTED_EOF` if the stream ended inside a frame,
+   * or the error that `push` throws.
    */
   end(): void {
-    if (this.#error === undefined && this.#headerSize > 0) {
-      this.#error = unexpectedEnd(
-        this.#offset,
-        this.#headerSize + this.#size,
-        this.#length,
-      );
+    this.#hasEnded = true;
+    if (this.#headerSize > 0) {
+      const received = this.#headerSize + this.#size;
+      this.#error ??= unexpectedEnd(this.#offset, received, this.#length);
     }
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Adds the payloads of all that `chunk` has from `at` on, as views of it; gives them all. */
-  #views(chunk: Uint8Array, at: number, before: Uint8Array[]): Uint8Array[] {
-    const { buffer, byteOffset, length: size } = chunk;
-    const limit = this.#maxFrameLength;
-    let payloads = before;
-    if (size - at >= LONG_CHUNK) {
-      // Room from the start, for frames like the first, saves an array's growing.
-      const likely = HEADER_LENGTH + Math.max(0, readHeader(chunk, at, size));
-      const room = Math.min(Math.floor((size - at) / likely), MOST_ROOM);
-      payloads = new Array(before.length + room);
-      if (before.length > 0) payloads[0] = before[0];
-    }
-    let count = before.length;
-    const first = at;
-    while (true) {
-      const length = readHeader(chunk, at, size);
-      const start = at + HEADER_LENGTH;
-      const end = start + length;
-      if (length < 0 || length > limit || end > size) break;
-      // `subarray` takes a fifth longer than the constructor.
-      payloads[count++] = new Uint8Array(buffer, byteOffset + start, length);
-      at = end;
-    }
-    if (count < payloads.length) payloads.length = count;
-    this.#offset += at - first;
-    if (at < size) this.#resume(chunk, at, payloads);
-    return payloads;
-  }
-
-  #ownPiece(chunk: Uint8Array, at: number): Uint8Array {
-    const size = chunk.length;
-    if (this.#headerSize > 0) {
-      // What a frame that is cut still needs is copied by `#resume`.
-      const missing = this.#headerSize < HEADER_LENGTH
-        ? HEADER_LENGTH - this.#headerSize
-        : this.#length - this.#size;
-      return chunk.subarray(at, at + missing);
-    }
-    const length = readHeader(chunk, at, size);
-    const end = at + HEADER_LENGTH + length;
-    if (length < 0 || end > size) return chunk.subarray(at);
-    // Small frames are copied together: memory costs as much as hundreds of them.
-    const least = Math.min(at + PIECE_LENGTH, size);
-    return new Uint8Array(chunk.subarray(at, Math.max(end, least)));
-  }
-
-  /** Adds to the frame that is cut what `chunk` has of it from `at` on; gives where that ends. */
-  #resume(chunk: Uint8Array, at: number, payloads: Uint8Array[]): number {
+  /** Copies the bytes of `chunk` that belong to the partial frame. Returns the index after them. */
+  #complete(chunk: Uint8Array, at: number, payloads: Uint8Array[]): number {
     if (this.#headerSize < HEADER_LENGTH) {
       const header = this.#header;
-      const limit = this.#maxFrameLength;
       let size = this.#headerSize;
       while (size < HEADER_LENGTH && at < chunk.length) {
         header[size++] = chunk[at++];
       }
-      const length = readHeader(header, 0, size);
       this.#headerSize = size;
+      const limit = this.#maxFrameLength;
+      const length = readHeader(header, 0, size);
       if (length === INVALID || length > limit) {
         this.#error = headerError(header, 0, size, limit, this.#offset);
         return chunk.length;
@@ -383,124 +337,241 @@ export class FrameDecoder {
       this.#length = length;
     }
     const length = this.#length;
-    const size = this.#size;
-    const count = Math.min(length - size, chunk.length - at);
-    if (size + count > this.#memory.length) this.#reserve(size + count);
-    copy(chunk, at, count, this.#memory, size);
-    this.#size += count;
-    if (this.#size === length) {
-      payloads.push(length > 0 ? this.#memory : new Uint8Array());
+    const size = Math.min(length, this.#size + chunk.length - at);
+    const end = at + size - this.#size;
+    if (size > this.#payload.length || length === 0) this.#grow(size);
+    copy(chunk, at, end, this.#payload, this.#size);
+    this.#size = size;
+    if (size === length) {
+      payloads.push(this.#payload);
+      this.#payload = EMPTY;
       this.#offset += HEADER_LENGTH + length;
-      this.#memory = EMPTY;
       this.#headerSize = this.#length = this.#size = 0;
     }
-    return at + count;
+    return end;
   }
 
-  /** Makes room for at least `size` bytes of the payload, and for no more than some times what has arrived. */
-  #reserve(size: number): void {
-    const length = this.#length;
-    if (length <= SLAB_PAYLOAD) {
-      this.#memory = this.#slab.take(length);
-    } else {
-      // Doubled, all the copying is linear; and most is copied once only, as the
-      // whole payload gets its memory when an eighth of it has arrived.
-      const memory = new Uint8Array(
-        size * MOST_AHEAD < length
-          ? Math.max(size, this.#memory.length * 2)
-          : length,
-      );
-      memory.set(this.#memory.subarray(0, this.#size));
-      this.#memory = memory;
-    }
+  /** Makes room for the first `size` bytes of the partial payload, in proportion to what has arrived. */
+  #grow(size: number): void {
+    // Doubling keeps the copying linear. Most bytes are copied once, since a
+    // payload gets all of its memory when an eighth of it has arrived.
+    const isEighth = Math.max(size, 64) * 8 >= this.#length;
+    const doubled = Math.max(size, this.#payload.length * 2);
+    const payload = new Uint8Array(isEighth ? this.#length : doubled);
+    payload.set(this.#payload);
+    this.#payload = payload;
   }
 }
 
+/** Copies bytes. For a few of them a loop takes half the time. */
+function copy(
+  from: Uint8Array,
+  start: number,
+  end: number,
+  to: Uint8Array,
+  at: number,
+): void {
+  if (end - start > 64) to.set(from.subarray(start, end), at);
+  else while (start < end) to[at++] = from[start++];
+}
+
+const ZERO = 0x30;
+const SPACE = 0x20;
+/** What `readHeader` returns if there is no length. */
+const INCOMPLETE = -1;
+const INVALID = -2;
+
 /**
- * A source of bytes that is read into a buffer of the caller's: what a
- * `Deno.Conn` and a `Deno.FsFile` are.
+ * Returns the length in the header at `start`, `INCOMPLETE` if its bytes up to
+ * `size` are valid so far, or `INVALID`. The only place that knows what a header
+ * is. It does not throw, so that it is compiled into the loops that call it.
  */
-export interface ByteReader {
-  /**
-   * Reads some bytes into `buffer`, from its start.
-   *
-   * @param buffer Where to put them; never empty.
-   * @returns How many bytes were read, or `null` at the end of the stream.
-   */
-  read(buffer: Uint8Array): Promise<number | null>;
+function readHeader(bytes: Uint8Array, start: number, size: number): number {
+  const whole = start + HEADER_LENGTH;
+  if (whole <= size) {
+    const length = readShortHeader(bytes, start);
+    if (length !== INVALID) return length;
+  }
+  let end = Math.min(whole, size);
+  if (end <= start) return INCOMPLETE;
+  while (end > start + 1 && bytes[end - 1] === SPACE) end--;
+  let length = 0;
+  for (let at = start; at < end; at++) {
+    const digit = bytes[at] - ZERO;
+    if (digit < 0 || digit > 9) return INVALID;
+    length = length * 10 + digit;
+  }
+  if (bytes[start] === ZERO && end > start + 1) return INVALID;
+  return whole <= size ? length : INCOMPLETE;
 }
 
-/** A sink of bytes that may take fewer than it is given: what a `Deno.Conn` and a `Deno.FsFile` are. */
-export interface ByteWriter {
-  /**
-   * Writes some of `bytes`, from their start.
-   *
-   * @param bytes What to write.
-   * @returns How many bytes were written.
-   */
-  write(bytes: Uint8Array): Promise<number>;
+/** The same for one to four digits without a loop, which makes `FrameReader.next` a third faster. */
+function readShortHeader(bytes: Uint8Array, at: number): number {
+  const none = SPACE - ZERO; // A space in place of a digit.
+  const a = bytes[at] - ZERO;
+  const b = bytes[at + 1] - ZERO;
+  const c = bytes[at + 2] - ZERO;
+  const d = bytes[at + 3] - ZERO;
+  const rest = bytes[at + 4] ^ SPACE | bytes[at + 5] ^ SPACE |
+    bytes[at + 6] ^ SPACE | bytes[at + 7] ^ SPACE |
+    bytes[at + 8] ^ SPACE | bytes[at + 9] ^ SPACE;
+  if (rest !== 0 || a <= 0 || a > 9) return INVALID;
+  if (b < 0 || b > 9) {
+    return b === none && c === none && d === none ? a : INVALID;
+  }
+  if (c < 0 || c > 9) return c === none && d === none ? a * 10 + b : INVALID;
+  const length = a * 100 + b * 10 + c;
+  if (d < 0 || d > 9) return d === none ? length : INVALID;
+  return length * 10 + d;
+}
+
+/** A source of bytes that reads into the caller's buffer, such as a `Deno.Conn` or a `Deno.FsFile`. */
+export interface ByteReader {
+  /** Reads at least one byte into `buffer`, from its start. Returns how many, or `null` at the end of the stream. */
+  read(buffer: Bytes): Promise<number | null>;
 }
 
 /**
- * Reads frames at full speed, for those who own the reading loop: it owns the
- * buffer that is read into, and says where each payload stands in it, without a
- * copy and without an object per frame.
+ * Reads frames from a connection. Nothing else may read from the same
+ * connection. The reader never closes it.
  *
- * **Who owns the bytes:** the reader. `bytes`, `start`, `end` and `payload` hold
- * good until the next call of `read`, which overwrites them; keep
- * `payload.slice()`.
+ * - `for await (const payload of frames)` is the everyday form. Leaving the loop
+ *   loses nothing: another loop, or `read`, goes on with the next payload.
+ * - {@linkcode FrameReader.read} returns one payload, for a request and its
+ *   response, or for waiting with a deadline.
+ * - {@linkcode FrameReader.fill} and {@linkcode FrameReader.next} are the
+ *   fastest form: no promise and no object for each frame.
  *
- * **Cost:** linear in the bytes read. The buffer begins with 256 KiB and grows,
- * by what really arrives, to the longest frame seen and 256 KiB more.
+ * **Who owns the bytes:** a payload of `for await` or `read` is a view of the
+ * reader's buffer at a place that is never written again, so it may be kept. It
+ * keeps that buffer in memory and shares it with its neighbors: to keep a payload
+ * for long, or to transfer it, use `payload.slice()`.
  *
- * @example A reading loop
+ * **Cost:** linear in the bytes read. The buffer begins with 4 KiB. If a read
+ * fills it, it grows to 4 times its length, up to 256 KiB, or 256 KiB more than
+ * the longest frame.
+ *
+ * **Errors:** payloads that arrived whole before an error are delivered first.
+ * Then every call throws that error.
+ *
+ * @example Wait for a message with a deadline
  * ```ts
  * import { encodeFrame, FrameReader } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
+ * import { assertEquals, assertRejects } from "@std/assert";
  *
  * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * const [connection, client] = await Promise.all([
- *   Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
- *   listener.accept(),
- * ]);
- * await client.write(encodeFrame("one"));
- * client.close();
+ * using connection = await Deno.connect({ port: listener.addr.port });
+ * using peer = await listener.accept();
  *
- * let bytes = 0;
  * const frames = new FrameReader(connection);
- * while (await frames.read()) {
- *   while (frames.next()) bytes += frames.end - frames.start;
- * }
- * connection.close();
+ * const signal = AbortSignal.timeout(10);
+ * await assertRejects(() => frames.read({ signal }), DOMException);
  *
- * assertEquals(bytes, 3);
+ * await peer.write(encodeFrame("late, but not lost"));
+ * const payload = await frames.read();
+ * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+ * assertEquals(utf8.decode(payload!), "late, but not lost");
  * ```
  */
-export class FrameReader {
-  readonly #reader: ByteReader;
+export class FrameReader implements AsyncIterable<Bytes> {
+  readonly #source: ByteReader;
   readonly #maxFrameLength: number;
-  #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(READ_BUFFER_LENGTH);
+  #bytes: Bytes = EMPTY;
+  /** Where the current payload begins and ends in `#bytes`. */
   #start = 0;
   #end = 0;
-  /** Where the bytes that were read end. */
+  /** Where the bytes that were read end in `#bytes`. */
   #size = 0;
-  /** Where the first byte of the buffer stands in the stream. */
+  /** Where `#bytes` begins in the stream. */
   #offset = 0;
+  /** Whether a payload was handed out, so that `#bytes` must not be overwritten. */
+  #isShared = false;
+  #isReading = false;
+  /** The read from the source that is under way. */
+  #filling: Promise<boolean> | undefined;
+  #hasEnded = false;
+  #error: { reason: unknown } | undefined;
 
-  /**
-   * Constructs a new instance.
-   *
-   * @param reader What to read from. It is not closed.
-   * @param options The limit for payloads.
-   * @throws {RangeError} Where `maxFrameLength` is out of range.
-   */
-  constructor(reader: ByteReader, options?: FramingOptions) {
-    this.#reader = reader;
+  /** Constructs a reader of one connection. */
+  constructor(source: ByteReader, options?: FramingOptions) {
+    this.#source = source;
     this.#maxFrameLength = maxFrameLength(options);
   }
 
-  /** The buffer, in which the current payload stands from `start` to `end`. */
-  get bytes(): Uint8Array<ArrayBuffer> {
+  /** Returns an iterator over the payloads. It ends with the stream, and fails as `read` does. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
+    const read = async (): Promise<IteratorResult<Bytes>> => {
+      const value = await this.read();
+      return value === null
+        ? { done: true, value: undefined }
+        : { done: false, value };
+    };
+    return {
+      // Twice as fast as an async generator.
+      next: () =>
+        !this.#isReading && this.#advance()
+          ? Promise.resolve({ done: false, value: this.#take() })
+          : read(),
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  /**
+   * Reads the next payload.
+   *
+   * @param options A signal that ends the waiting. What arrives later is not
+   * lost: the next call returns it.
+   * @returns The payload, or `null` at the end of the stream.
+   * @throws {FramingError} `INVALID_HEADER`, `FRAME_TOO_LARGE`, or
+   * `UNEXPECTED_EOF` if the stream ended inside a frame.
+   * @throws {TypeError} If the last call has not finished, or if the source
+   * returned an impossible count.
+   * @throws The reason of the signal, or the error of the source.
+   */
+  async read(options: { signal?: AbortSignal } = {}): Promise<Bytes | null> {
+    checkNames(options, "signal");
+    if (this.#isReading) {
+      throw new TypeError("Cannot read: the last read has not finished");
+    }
+    this.#isReading = true;
+    try {
+      while (true) {
+        options.signal?.throwIfAborted();
+        if (this.next()) return this.#take();
+        if (!await abortable(this.fill(), options.signal)) return null;
+      }
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  /**
+   * Reads from the source once. Call it when `next` returns `false`. A call
+   * during another returns the same promise, so that giving it up loses nothing.
+   *
+   * @returns Whether there may be more: `false` at the end of the stream.
+   * @throws As `read` does.
+   */
+  fill(): Promise<boolean> {
+    if (this.#error !== undefined) return Promise.reject(this.#error.reason);
+    return this.#filling ??= this.#readSource();
+  }
+
+  /**
+   * Goes on to the next payload, which is in `bytes` from `start` to `end` until
+   * the next `fill`.
+   *
+   * @returns Whether it has arrived whole. If not, call `fill`.
+   * @throws {FramingError} `INVALID_HEADER` or `FRAME_TOO_LARGE`.
+   */
+  next(): boolean {
+    return this.#advance() || this.#isPartial();
+  }
+
+  /** The buffer that holds the current payload. */
+  get bytes(): Bytes {
     return this.#bytes;
   }
 
@@ -514,101 +585,151 @@ export class FrameReader {
     return this.#end;
   }
 
-  /** The current payload, as a view of `bytes`. */
-  get payload(): Uint8Array<ArrayBuffer> {
+  /** Goes on to the next payload. Returns `false` if it is partial or bad. */
+  #advance(): boolean {
+    const length = readHeader(this.#bytes, this.#end, this.#size);
+    const start = this.#end + HEADER_LENGTH;
+    const end = start + length;
+    const isWhole = length >= 0 && length <= this.#maxFrameLength &&
+      end <= this.#size;
+    if (isWhole) {
+      this.#start = start;
+      this.#end = end;
+    }
+    return isWhole;
+  }
+
+  /** Returns `false` if the next frame is partial, and throws if it is bad. */
+  #isPartial(): false {
+    const bytes = this.#bytes;
+    const size = this.#size;
+    if (size > bytes.length) {
+      throw this.#fail(
+        new TypeError(
+          "Cannot read: the buffer of a payload was transferred, and others with it (transfer payload.slice() instead)",
+        ),
+      );
+    }
+    const limit = this.#maxFrameLength;
+    const length = readHeader(bytes, this.#end, size);
+    if (length !== INVALID && length <= limit) return false;
+    const offset = this.#offset + this.#end;
+    throw this.#fail(headerError(bytes, this.#end, size, limit, offset));
+  }
+
+  /** Hands out the current payload. */
+  #take(): Bytes {
+    this.#isShared = true;
     return this.#bytes.subarray(this.#start, this.#end);
   }
 
-  /**
-   * Reads once from the source. Call it when `next` has no more: frames not yet
-   * taken stay, but the current payload does not.
-   *
-   * @returns Whether there may be more: `false` at the end of the stream.
-   * @throws {FramingError} `UNEXPECTED_EOF` where the stream ends inside a frame.
-   */
-  async read(): Promise<boolean> {
-    const room = this.#bytes.length - this.#size;
+  async #readSource(): Promise<boolean> {
+    try {
+      await undefined; // `#filling` is set by now.
+      if (!this.#hasEnded) {
+        this.#makeRoom();
+        const room = this.#bytes.subarray(this.#size);
+        const count = await this.#source.read(room);
+        if (count !== null) {
+          checkCount(count, room.length, "the source");
+          this.#size += count;
+          return true;
+        }
+        this.#hasEnded = true;
+      }
+      const received = this.#size - this.#end;
+      const length = readHeader(this.#bytes, this.#end, this.#size);
+      if (received === 0) return false;
+      if (length === INVALID) return true; // `next` throws.
+      if (length >= 0 && received >= HEADER_LENGTH + length) return true;
+      const offset = this.#offset + this.#end;
+      throw unexpectedEnd(offset, received, Math.max(0, length));
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      this.#filling = undefined;
+    }
+  }
+
+  /** Makes room for a read behind the bytes that were not taken yet. */
+  #makeRoom(): void {
+    const bytes = this.#bytes;
     const rest = this.#size - this.#end;
-    if (rest <= this.#end / 4 || room < READ_MINIMUM) this.#slide();
-    if (this.#size === this.#bytes.length) this.#grow();
-    const count = await this.#reader.read(this.#bytes.subarray(this.#size));
-    if (count !== null) {
-      this.#size += count;
-      return true;
+    const next = HEADER_LENGTH + readHeader(bytes, this.#end, this.#size);
+    const needed = Math.max(rest, next);
+    const room = bytes.length - this.#size;
+    let { length } = bytes;
+    if (room === 0 && length < needed + LONGEST_READ / 4) {
+      // The last read has filled the buffer: more is likely to wait.
+      const grown = Math.min(4 * length, needed + LONGEST_READ);
+      length = Math.max(grown, FIRST_READ);
     }
-    if (this.#size === this.#end) return false;
-    const received = this.#size - this.#end;
-    const length = Math.max(0, this.#nextLength());
-    if (received < HEADER_LENGTH + length) {
-      throw unexpectedEnd(this.#offset + this.#end, received, length);
+    const isTight = room < length / 4;
+    if (isTight && (this.#isShared || length > bytes.length)) {
+      this.#bytes = new Uint8Array(length);
+      this.#bytes.set(bytes.subarray(this.#end, this.#size));
+      this.#isShared = false;
+    } else if (!this.#isShared && (isTight || rest <= this.#end / 4)) {
+      // A short rest is moved before it must be: long reads are fewer.
+      bytes.copyWithin(0, this.#end, this.#size);
+    } else {
+      return;
     }
-    return true; // Frames that were not taken.
-  }
-
-  /**
-   * Goes on to the next payload among the bytes that were read.
-   *
-   * @returns Whether there is one that has arrived whole: else `read` again.
-   * @throws {FramingError} `INVALID_HEADER`, as soon as a byte arrives that
-   * cannot stand in a header; `FRAME_TOO_LARGE`, as soon as the header is whole.
-   * Every later call throws it again.
-   */
-  next(): boolean {
-    const length = this.#nextLength();
-    const start = this.#end + HEADER_LENGTH;
-    const end = start + length;
-    if (length === INCOMPLETE || end > this.#size) return false;
-    this.#start = start;
-    this.#end = end;
-    return true;
-  }
-
-  /** Length of the payload after the current one, or `INCOMPLETE`. */
-  #nextLength(): number {
-    const at = this.#end;
-    const length = readHeader(this.#bytes, at, this.#size);
-    const limit = this.#maxFrameLength;
-    if (length === INVALID || length > limit) {
-      throw headerError(this.#bytes, at, this.#size, limit, this.#offset + at);
-    }
-    return length;
-  }
-
-  /** Moves what has not been taken yet, a part of a frame as a rule, to the front. */
-  #slide(): void {
-    const taken = this.#end;
-    if (taken === 0) return;
-    this.#bytes.copyWithin(0, taken, this.#size);
-    this.#offset += taken;
-    this.#size -= taken;
+    this.#offset += this.#end;
     this.#start = this.#end = 0;
+    this.#size = rest;
   }
 
-  /** Makes room where one frame, or some that were not taken, fill the buffer: for them and what follows, but only some times what has arrived. */
-  #grow(): void {
-    const bytes = new Uint8Array(
-      Math.min(
-        this.#size * READ_BUFFER_GROWTH,
-        Math.max(this.#size, HEADER_LENGTH + this.#nextLength()) +
-          READ_BUFFER_LENGTH,
-      ),
-    );
-    bytes.set(this.#bytes);
-    this.#bytes = bytes;
+  /** Keeps the first error for every later call, and returns it. */
+  #fail(error: unknown): unknown {
+    this.#error ??= { reason: error };
+    return this.#error.reason;
   }
 }
 
+/** Length of a reader's buffer before anything arrives. */
+const FIRST_READ = 4 * 1024;
+/** Longest read, unless frames are longer. */
+const LONGEST_READ = 256 * 1024;
+
+/** Waits for a promise, or until a signal aborts. */
+function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject)
+      .finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+/** A sink of bytes that may take fewer than it is given, such as a `Deno.Conn` or a `Deno.FsFile`. */
+export interface ByteWriter {
+  /** Writes at least one of `bytes`, from their start. They hold until the promise settles. Returns how many. */
+  write(bytes: Bytes): Promise<number>;
+}
+
 /**
- * Writes frames at full speed: it puts them together in one buffer, so that many
- * small frames cost one write.
+ * Writes frames to a connection, many in one write. Nothing else may write to the
+ * same connection. The writer never closes it.
  *
- * @example A writing loop
+ * Any number of producers may share one writer. Frames may be added while a
+ * `flush` is under way. They leave in the order in which they were added.
+ *
+ * **Cost:** linear in the bytes added. What is added takes memory until it is
+ * written: {@linkcode FrameWriter.isFull} and {@linkcode FrameWriter.size} tell
+ * how much waits. The writer keeps the memory of its longest write.
+ *
+ * **Errors:** when the sink has failed, a part of a frame may have been written.
+ * From then on `add` and `flush` throw its error. What waits is lost.
+ *
+ * @example Write with backpressure
  * ```ts
  * import { FrameWriter } from "./framing.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const written: number[] = [];
- * const connection = { // stands for a `Deno.Conn`
+ * const connection = { // In place of a `Deno.Conn`
  *   write(bytes: Uint8Array) {
  *     written.push(bytes.length);
  *     return Promise.resolve(bytes.length);
@@ -626,196 +747,270 @@ export class FrameReader {
  * ```
  */
 export class FrameWriter {
-  readonly #writer: ByteWriter;
+  readonly #sink: ByteWriter;
+  /** The frames that wait for a flush to begin. */
+  #waiting: FrameBatch;
+  /** The batch that is being written. At other times it is empty. */
+  #other: FrameBatch;
+  /** The last flush, and the same if it has not begun. */
+  #last: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
+  #error: { reason: unknown } | undefined;
+
+  /** Constructs a writer to one connection. */
+  constructor(sink: ByteWriter, options?: FramingOptions) {
+    const limit = maxFrameLength(options);
+    this.#sink = sink;
+    this.#waiting = new FrameBatch(limit);
+    this.#other = new FrameBatch(limit);
+  }
+
+  /** How many bytes of frames wait for a `flush` to begin. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** Whether 64 KiB or more wait: time to await `flush`. */
+  get isFull(): boolean {
+    return this.#waiting.isFull;
+  }
+
+  /**
+   * Adds one frame, or nothing if it throws. The payload is copied.
+   *
+   * @param payload Bytes, or text that is sent as UTF-8.
+   * @throws {FramingError} `FRAME_TOO_LARGE` if the payload is over the limit.
+   * @throws {TypeError} If the payload is neither text nor bytes.
+   * @throws The error of the sink, after it has failed.
+   */
+  add(payload: string | BinaryData): void {
+    if (this.#error !== undefined) throw this.#error.reason;
+    this.#waiting.add(payload);
+  }
+
+  /**
+   * Writes everything that was added before the call. To await it is to feel
+   * the backpressure of the peer.
+   *
+   * @returns A promise that is fulfilled when all of it is written.
+   * @throws {TypeError} If the sink returned an impossible count.
+   * @throws The error of the sink.
+   */
+  flush(): Promise<void> {
+    // A flush that has not begun takes what is added until it does.
+    return this.#next ??= this.#last = this.#last.then(() => {
+      this.#next = undefined;
+      return this.#write();
+    });
+  }
+
+  async #write(): Promise<void> {
+    const batch = this.#waiting;
+    this.#waiting = this.#other;
+    this.#other = batch;
+    try {
+      let rest = batch.take();
+      while (rest.length > 0) {
+        const count = await this.#sink.write(rest);
+        checkCount(count, rest.length, "the sink");
+        rest = rest.subarray(count);
+      }
+    } catch (error) {
+      this.#error = { reason: error };
+      this.#waiting.take();
+      throw error;
+    }
+    if (this.#waiting.isEmpty) {
+      // A producer that awaits each flush needs the memory of one batch only.
+      this.#other = this.#waiting;
+      this.#waiting = batch;
+    }
+  }
+}
+
+/** A batch is full with this many bytes. */
+const FULL = 64 * 1024;
+/** Most bytes that a UTF-16 unit takes in UTF-8. */
+const MOST_UTF8 = 3;
+
+/** Frames one after the other, in memory that is used again. */
+class FrameBatch {
   readonly #maxFrameLength: number;
-  #bytes: Uint8Array<ArrayBuffer> = EMPTY;
-  /** Where the frames in `#bytes` end; they begin at `WRITE_BUFFER_START`. */
-  #end = WRITE_BUFFER_START;
-  /** Frames after those, still text: encoding many together costs a tenth of encoding each. */
+  #bytes: Bytes = EMPTY;
+  #size = 0;
+  /** Frames behind those in `#bytes`, as text: to encode many together takes a tenth of the time. */
   #text = "";
-  /** The header that was last put in `#text`, and the length it holds: neighbours often have one length. */
+  /** The last header in `#text`, and the length it holds: neighbors often have the same. */
   #header = "";
   #headerLength = -1;
-  #isFlushing = false;
 
-  /**
-   * Constructs a new instance.
-   *
-   * @param writer What to write to. It is not closed.
-   * @param options The limit for payloads.
-   * @throws {RangeError} Where `maxFrameLength` is out of range.
-   */
-  constructor(writer: ByteWriter, options?: FramingOptions) {
-    this.#writer = writer;
-    this.#maxFrameLength = maxFrameLength(options);
+  constructor(maxFrameLength: number) {
+    this.#maxFrameLength = maxFrameLength;
   }
 
-  /** How many bytes of frames wait for `flush`. */
+  get isEmpty(): boolean {
+    return this.#size === 0 && this.#text === "";
+  }
+
   get size(): number {
     this.#encodeText();
-    return this.#end - WRITE_BUFFER_START;
+    return this.#size;
   }
 
-  /** Whether it is time to `flush`: 64 KiB or more are waiting. Adding more is possible, and takes memory. */
   get isFull(): boolean {
-    const most = this.#end + this.#text.length * UTF8_MOST;
-    return most >= WRITE_BUFFER_LENGTH && this.size >= WRITE_BUFFER_LENGTH;
+    const most = this.#size + this.#text.length * MOST_UTF8;
+    return most >= FULL && this.size >= FULL;
   }
 
-  /**
-   * Adds one frame. The payload is copied.
-   *
-   * @param payload Any bytes, or a text that is sent as UTF-8.
-   * @throws {FramingError} `FRAME_TOO_LARGE` where the payload is over the limit; the writer stays as it was.
-   * @throws {TypeError} Where `flush` has not finished.
-   */
-  add(payload: string | Uint8Array): void {
-    if (this.#isFlushing) {
-      throw new TypeError("Cannot add a frame: flush has not finished");
-    }
-    const isText = typeof payload === "string";
-    const length = payload.length;
+  add(payload: string | BinaryData): void {
     const limit = this.#maxFrameLength;
-    if (length * (isText ? UTF8_MOST : 1) > limit) {
-      payloadLength(payload, limit);
-    }
-    if (isText) {
+    if (typeof payload === "string") {
+      const { length } = payload;
+      if (length * MOST_UTF8 > limit) payloadLength(payload, limit);
       if (length !== this.#headerLength) {
-        this.#header = encodeHeader(length);
+        this.#header = String(length).padEnd(HEADER_LENGTH);
         this.#headerLength = length;
       }
       this.#text += this.#header + payload;
-    } else {
-      if (this.#text !== "") this.#encodeText();
-      const at = this.#end;
-      const end = at + HEADER_LENGTH + length;
-      if (end > this.#bytes.length) this.#reserve(end);
-      writeFrame(this.#bytes, at, payload, length);
-      this.#end = end;
+      return;
     }
+    const bytes = bytesOf(payload);
+    const { length } = bytes;
+    if (length > limit) payloadLength(bytes, limit);
+    if (this.#text !== "") this.#encodeText();
+    const start = this.#size + HEADER_LENGTH;
+    if (start + length > this.#bytes.length) this.#grow(start + length);
+    writeHeader(this.#bytes, this.#size, length);
+    this.#bytes.set(bytes, start);
+    this.#size = start + length;
   }
 
-  /**
-   * Writes all that was added, and waits until it is written: that is where
-   * backpressure is felt.
-   *
-   * @throws Whatever the sink's `write` rejects with; what was added is then lost.
-   * @throws {TypeError} Where the `flush` before has not finished.
-   */
-  async flush(): Promise<void> {
-    if (this.#isFlushing) {
-      throw new TypeError("Cannot flush: the flush before has not finished");
-    }
+  /** Returns all frames and empties the batch. They hold until the next `add`. */
+  take(): Bytes {
     this.#encodeText();
-    const bytes = this.#bytes.subarray(WRITE_BUFFER_START, this.#end);
-    this.#end = WRITE_BUFFER_START;
-    this.#isFlushing = true;
-    try {
-      for (let written = 0; written < bytes.length;) {
-        written += await this.#writer.write(bytes.subarray(written));
-      }
-    } finally {
-      this.#isFlushing = false;
-    }
+    const frames = this.#bytes.subarray(0, this.#size);
+    this.#size = 0;
+    return frames;
+  }
+
+  /** The same in memory of their own. Long frames take the batch's memory along, which saves a copy. */
+  takeMemory(): Bytes {
+    const frames = this.take();
+    if (frames.length < 2 * FULL) return frames.slice();
+    this.#bytes = EMPTY;
+    return frames;
   }
 
   #encodeText(): void {
-    let text = this.#text;
-    if (text === "") return;
-    // Its headers count characters: right where all are ASCII, and that is found
-    // out afterwards, at a third of what looking at each of them before costs.
-    if (!this.#encode(text, text.length)) {
-      text = withByteLengths(text);
+    if (this.#text === "") return;
+    // Its headers count UTF-16 units, which is right if all are ASCII. To try
+    // takes a third of the time of looking at each unit first.
+    if (!this.#encode(this.#text, this.#text.length)) {
+      const text = withByteLengths(this.#text);
       this.#encode(text, utf8Length(text));
     }
     this.#text = "";
   }
 
-  /** Adds `text` to `#bytes` if it makes `length` bytes, and else nothing; gives whether it did. */
+  /** Encodes `text`, if that takes `length` bytes. Returns whether it does. */
   #encode(text: string, length: number): boolean {
-    const end = this.#end + length;
-    if (end > this.#bytes.length) this.#reserve(end);
-    const room = this.#bytes.subarray(this.#end, end);
+    const end = this.#size + length;
+    if (end > this.#bytes.length) this.#grow(end);
+    const room = this.#bytes.subarray(this.#size, end);
     if (encoder.encodeInto(text, room).read < text.length) return false;
-    this.#end = end;
+    this.#size = end;
     return true;
   }
 
-  #reserve(size: number): void {
+  #grow(size: number): void {
     const bytes = new Uint8Array(Math.max(size, this.#bytes.length * 2));
-    bytes.set(this.#bytes.subarray(0, this.#end));
+    bytes.set(this.#bytes.subarray(0, this.#size));
     this.#bytes = bytes;
   }
+}
+
+/** Returns a text of frames whose headers count UTF-16 units, with headers that count bytes. */
+function withByteLengths(frames: string): string {
+  let text = "";
+  for (let at = 0; at < frames.length;) {
+    const start = at + HEADER_LENGTH;
+    at = start + Number(frames.slice(at, start));
+    const payload = frames.slice(start, at);
+    text += String(utf8Length(payload)).padEnd(HEADER_LENGTH) + payload;
+  }
+  return text;
 }
 
 /**
  * Transforms payloads into frames, for `pipeThrough`.
  *
- * A payload of up to 4 KiB leaves as one chunk, its frame, which shares memory
- * with its neighbours. A longer one is not copied: it leaves as two chunks, its
- * header and then the payload itself, which must not be changed until it has
- * been consumed.
+ * A frame leaves at once if the consumer waits for one. Frames that are written
+ * while the consumer is busy leave together, as one chunk, when it is ready. From
+ * 64 KiB on, writing waits. A frame is never divided. Chunks have memory of their
+ * own, and payloads are copied when they are written.
  *
- * The stream fails with a {@linkcode FramingError} `FRAME_TOO_LARGE` where a
- * payload is over the limit.
+ * Each end can be transferred. `desiredSize` of the writable end is the number of
+ * bytes that may be written before it is full.
  *
- * @example Frame two messages
+ * The stream fails with a {@linkcode FramingError} `FRAME_TOO_LARGE` if a payload
+ * is over the limit, and with a `TypeError` if it is neither text nor bytes. The
+ * frames before it are delivered first.
+ *
+ * @example Encode two messages
  * ```ts
  * import { FrameEncoderStream } from "./framing.ts";
  * import { assertEquals } from "@std/assert";
  *
  * const frames = ReadableStream.from(["Hello", new Uint8Array([33, 10])])
- *   .pipeThrough(new FrameEncoderStream())
- *   .pipeThrough(new TextDecoderStream());
+ *   .pipeThrough(new FrameEncoderStream());
  *
- * assertEquals(await Array.fromAsync(frames), [
- *   "5         Hello",
- *   "2         !\n",
- * ]);
+ * const stream = await new Response(frames).text();
+ * assertEquals(stream, "5         Hello2         !\n");
  * ```
  */
 export class FrameEncoderStream
-  extends TransformStream<string | Uint8Array, Uint8Array> {
-  /**
-   * Constructs a new instance.
-   *
-   * @param options The limit for payloads.
-   * @throws {RangeError} Where `maxFrameLength` is out of range.
-   */
+  implements TransformStream<string | BinaryData, Bytes> {
+  /** The frames. */
+  readonly readable: ReadableStream<Bytes>;
+  /** The payloads. */
+  readonly writable: WritableStream<string | BinaryData>;
+
+  /** Constructs a stream with this limit for payloads. */
   constructor(options?: FramingOptions) {
-    const limit = maxFrameLength(options);
-    const slab = new Slab();
-    super({
-      transform(payload, controller) {
-        const length = payloadLength(payload, limit);
-        if (length <= SMALL || typeof payload === "string") {
-          const frame = slab.take(HEADER_LENGTH + length);
-          writeFrame(frame, 0, payload, length);
-          controller.enqueue(frame);
-        } else {
-          const header = slab.take(HEADER_LENGTH);
-          writeHeader(header, 0, length);
-          controller.enqueue(header);
-          controller.enqueue(payload);
-        }
+    const frames = new FrameBatch(maxFrameLength(options));
+    const sendAll = (send: Send) => {
+      if (!frames.isEmpty) send(frames.takeMemory());
+    };
+    const ends = makeEnds<string | BinaryData>(
+      {
+        write: (payload) => frames.add(payload),
+        pull: sendAll,
+        end: sendAll,
+        isFull: () => frames.isFull,
       },
-    });
+      0,
+      { highWaterMark: FULL, size: frameLength },
+    );
+    this.readable = ends.readable;
+    this.writable = ends.writable;
   }
 }
 
 /**
- * Transforms a stream of bytes into the payloads of its frames, for
- * `pipeThrough`. However the stream is cut, one chunk leaves for each frame.
+ * Transforms the chunks of a byte stream into the payloads of its frames, for
+ * `pipeThrough`. For each frame one chunk leaves, however the stream was cut.
  *
- * A payload may be kept: it does not share memory with the chunks that went in,
- * and keeps no more than 16 KiB beside itself alive. That is its neighbours:
- * whoever wants to transfer its buffer transfers that of a `slice()`.
+ * Every payload has memory of its own: it may be kept, changed or transferred.
  *
- * Where the stream is bad, every payload that arrived whole is delivered before
- * the {@linkcode FramingError} is, to a slow consumer too: `INVALID_HEADER`,
- * `FRAME_TOO_LARGE`, or `UNEXPECTED_EOF` where it ends inside a frame.
+ * If the stream is bad, both ends fail with the {@linkcode FramingError}:
+ * `INVALID_HEADER`, `FRAME_TOO_LARGE`, or `UNEXPECTED_EOF` if it ended inside a
+ * frame. The payloads that arrived whole before it are delivered first, however
+ * slow the consumer is. A chunk that is not bytes makes it fail with a
+ * `TypeError`.
  *
- * @example Take frames apart
+ * Each end can be transferred.
+ *
+ * @example Decode frames
  * ```ts
  * import { FrameDecoderStream } from "./framing.ts";
  * import { assertEquals } from "@std/assert";
@@ -824,191 +1019,158 @@ export class FrameEncoderStream
  *   .pipeThrough(new TextEncoderStream())
  *   .pipeThrough(new FrameDecoderStream());
  *
- * const utf8 = new TextDecoder();
+ * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
  * const texts = await Array.fromAsync(payloads, (bytes) => utf8.decode(bytes));
  * assertEquals(texts, ["Hello", "!"]);
  * ```
  */
-export class FrameDecoderStream
-  extends TransformStream<Uint8Array, Uint8Array> {
-  // A plain transformer would lose payloads: an error that it throws, as `flush`
-  // must for a cut frame, empties the queue of what the consumer has not read.
-  // So the two ends are made here, and an error waits for the queue to drain.
+export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
   /** The payloads. */
-  override readonly readable: ReadableStream<Uint8Array>;
+  readonly readable: ReadableStream<Bytes>;
   /** The bytes of the stream. */
-  override readonly writable: WritableStream<Uint8Array>;
+  readonly writable: WritableStream<BinaryData>;
 
-  /**
-   * Constructs a new instance.
-   *
-   * @param options The limit for payloads.
-   * @throws {RangeError} Where `maxFrameLength` is out of range.
-   */
+  /** Constructs a stream with this limit for payloads. */
   constructor(options?: FramingOptions) {
-    super();
     const decoder = new FrameDecoder(options);
-    let payloads: ReadableStreamDefaultController<Uint8Array>;
-    let input: WritableStreamDefaultController;
-    let onDrained: (() => void) | undefined;
-    const drained = () => onDrained?.();
-
-    this.readable = new ReadableStream<Uint8Array>({
-      start(controller) {
-        payloads = controller;
+    const ends = makeEnds<BinaryData>({
+      write(chunk, send) {
+        for (const payload of decoder.push(chunk)) {
+          // A payload that was cut has memory of its own already.
+          const isView = payload.buffer === bytesOf(chunk).buffer;
+          send(isView ? payload.slice() : payload as Bytes);
+        }
+        decoder.push(EMPTY); // Throws if a bad frame follows.
       },
-      pull: drained, // As the highWaterMark is 1: when the queue is empty.
+      pull() {},
+      end: () => decoder.end(),
+      isFull: (isDrained) => !isDrained,
+    }, 1);
+    this.readable = ends.readable;
+    this.writable = ends.writable;
+  }
+}
+
+type Send = (bytes: Bytes) => void;
+
+/** What one of the two streams does. */
+interface Transform<In> {
+  /** Takes a chunk. May send. */
+  write(chunk: In, send: Send): void;
+  /** Sends what is there, if anything. The consumer waits for it. */
+  pull(send: Send): void;
+  /** Takes the end of the input. May send. */
+  end(send: Send): void;
+  /** Whether `write` must wait before it takes more. */
+  isFull(isDrained: boolean): boolean;
+}
+
+/**
+ * Makes the two ends of a stream. A `TransformStream` would lose chunks: an error
+ * discards what the consumer has not read yet. Here the error waits for it.
+ */
+function makeEnds<In>(
+  transform: Transform<In>,
+  highWaterMark: number,
+  writableStrategy?: { highWaterMark: number; size(chunk?: In): number },
+): { readable: ReadableStream<Bytes>; writable: WritableStream<In> } {
+  let output: ReadableStreamDefaultController<Bytes>;
+  // Bun 1.3 and earlier lack the signal: there, `abort` waits with a write that
+  // waits for the consumer.
+  let input: { signal?: AbortSignal; error(reason?: unknown): void };
+  /** Whether the consumer has taken everything and wants more. */
+  let isDrained = false;
+  let isCut = false;
+  let wake = () => {};
+
+  const send = (bytes: Bytes) => {
+    isDrained = false; // Before `enqueue`, which may call `pull`.
+    output.enqueue(bytes);
+  };
+  const waitWhile = async (isBlocked: () => boolean) => {
+    while (isBlocked() && !isCut) {
+      await new Promise<void>((resolve) => wake = resolve);
+    }
+  };
+  const cut = () => {
+    isCut = true;
+    wake();
+  };
+  const fail = async (error: unknown) => {
+    await waitWhile(() => !isDrained);
+    output.error(error);
+    throw error;
+  };
+
+  return {
+    readable: new ReadableStream<Bytes>({
+      start(controller) {
+        output = controller;
+      },
+      pull() {
+        isDrained = true;
+        transform.pull(send);
+        wake();
+      },
       cancel(reason) {
         input.error(reason);
-        drained();
+        cut();
       },
-    }, { highWaterMark: 1 });
-
-    this.writable = new WritableStream<Uint8Array>({
-      start(controller) {
+    }, { highWaterMark }),
+    writable: new WritableStream<In>({
+      start(controller: typeof input) {
         input = controller;
-        controller.signal.addEventListener("abort", drained);
+        input.signal?.addEventListener("abort", cut);
       },
-      async write(chunk) {
-        let error: unknown;
+      write(chunk) {
         try {
-          for (let at = 0; at < chunk.length;) {
-            const piece = ownPiece(decoder, chunk, at);
-            for (const payload of decoder.push(piece)) {
-              payloads.enqueue(payload);
-            }
-            at += piece.length;
-          }
-          // The error of a bad frame behind these comes with the next call.
-          decoder.push(EMPTY);
-        } catch (caught) {
-          error = caught;
+          transform.write(chunk, send);
+          if (isDrained) transform.pull(send);
+        } catch (error) {
+          return fail(error);
         }
-        if (payloads.desiredSize! < 1) {
-          await new Promise<void>((resolve) => onDrained = resolve);
-          onDrained = undefined;
-        }
-        if (error !== undefined) {
-          payloads.error(error);
-          throw error;
+        if (transform.isFull(isDrained)) {
+          return waitWhile(() => transform.isFull(isDrained));
         }
       },
       close() {
         try {
-          decoder.end();
-          payloads.close();
+          transform.end(send);
+          output.close();
         } catch (error) {
-          payloads.error(error);
-          throw error;
+          return fail(error);
         }
       },
       abort(reason) {
-        payloads.error(reason);
+        output.error(reason);
       },
-    });
-  }
+    }, writableStrategy),
+  };
 }
 
-// Costs that the code above weighs: a typed array of its own costs 0.3 µs and
-// more however small, a view of one a tenth of that, a loop over a byte 1 ns.
+/** Returns the length of a payload's frame in bytes, and 0 if it is not a payload. */
+function frameLength(payload?: string | BinaryData): number {
+  if (typeof payload === "string") return HEADER_LENGTH + utf8Length(payload);
+  return HEADER_LENGTH + (payload?.byteLength || 0);
+}
 
-/** Payloads up to this many bytes are copied to stand behind their header. */
-const SMALL = 4096;
-/** A chunk of this many bytes may hold many frames. */
-const LONG_CHUNK = 4096;
-/** As many payloads are given room at once, at the most. */
-const MOST_ROOM = 8192;
-/** Frames are copied together up to this many bytes: as much as a payload that is kept may keep alive. */
-const PIECE_LENGTH = 16 * 1024;
-/** So few bytes are copied one by one. */
-const FEW = 64;
-/** As many bytes as one UTF-16 unit can make. */
-const UTF8_MOST = 3;
-/** Cut payloads up to `SLAB_PAYLOAD` bytes share slabs. */
-const SLAB_LENGTH = 8192;
-const SLAB_PAYLOAD = 1024;
-/** A long payload has so many times as much memory as has arrived of it, at the most. */
-const MOST_AHEAD = 8;
-const READ_BUFFER_LENGTH = 256 * 1024;
-/** A read buffer grows a few times in its life only, so by less at a time. */
-const READ_BUFFER_GROWTH = 4;
-/** A read is worth its cost where so many bytes fit, at least. */
-const READ_MINIMUM = 64 * 1024;
-const WRITE_BUFFER_LENGTH = 64 * 1024;
-/**
- * Long arrays tend to begin at the same place of a page. Behind a header alone a
- * payload would be copied to almost that place of another, and there are
- * processors (AMD's Zen) that take ten times as long for it.
- */
-const WRITE_BUFFER_START = 64;
-const EMPTY = new Uint8Array();
-
-const ZERO = 0x30;
-const SPACE = 0x20;
-/** A space where a digit may stand. */
-const NONE = SPACE - ZERO;
-
-/** What `readHeader` gives in place of a length. */
-const INCOMPLETE = -1;
-const INVALID = -2;
-
+const EMPTY: Bytes = new Uint8Array(0);
 const encoder = new TextEncoder();
 
-function maxFrameLength(options: FramingOptions | undefined): number {
-  const limit = options?.maxFrameLength ?? DEFAULT_MAX_FRAME_LENGTH;
-  if (!Number.isInteger(limit) || limit < 0 || limit > MAX_HEADER_VALUE) {
-    throw new RangeError(
-      `Cannot use ${limit} as maxFrameLength: expected an integer from 0 to ${MAX_HEADER_VALUE}`,
-    );
+function writeHeader(bytes: Bytes, at: number, length: number): void {
+  // A loop makes small frames a tenth slower.
+  bytes[at + 1] = bytes[at + 2] = bytes[at + 3] = SPACE;
+  bytes[at + 4] = bytes[at + 5] = bytes[at + 6] = SPACE;
+  bytes[at + 7] = bytes[at + 8] = bytes[at + 9] = SPACE;
+  let last = at;
+  for (let power = 10; power <= length; power *= 10) last++;
+  for (let rest = length; last >= at; last--) {
+    bytes[last] = ZERO + rest % 10;
+    rest = Math.floor(rest / 10);
   }
-  return limit;
 }
 
-/**
- * The one place that knows what a header is: gives its value, or `INCOMPLETE`
- * where it is valid so far, or `INVALID`. It does not throw: small, it is
- * compiled into the loops that call it.
- */
-function readHeader(bytes: Uint8Array, start: number, size: number): number {
-  const whole = start + HEADER_LENGTH;
-  if (whole <= size) {
-    const length = readShortHeader(bytes, start);
-    if (length !== INVALID) return length;
-  }
-  let end = whole < size ? whole : size;
-  if (end === start) return INCOMPLETE;
-  // The spaces from behind; what is in front of them has to be digits.
-  while (end > start + 1 && bytes[end - 1] === SPACE) end--;
-  let length = 0;
-  for (let at = start; at < end; at++) {
-    const digit = bytes[at] - ZERO;
-    if (digit < 0 || digit > 9) return INVALID;
-    length = length * 10 + digit;
-  }
-  if (bytes[start] === ZERO && end - start > 1) return INVALID;
-  return whole <= size ? length : INCOMPLETE;
-}
-
-/** The same for one to four digits, as nearly all headers have, without a loop: that takes half the time. */
-function readShortHeader(bytes: Uint8Array, at: number): number {
-  const a = bytes[at] - ZERO;
-  const b = bytes[at + 1] - ZERO;
-  const c = bytes[at + 2] - ZERO;
-  const d = bytes[at + 3] - ZERO;
-  const rest = bytes[at + 4] ^ SPACE | bytes[at + 5] ^ SPACE |
-    bytes[at + 6] ^ SPACE | bytes[at + 7] ^ SPACE |
-    bytes[at + 8] ^ SPACE | bytes[at + 9] ^ SPACE;
-  if (rest !== 0 || a <= 0 || a > 9) return INVALID;
-  if (b < 0 || b > 9) {
-    return b === NONE && c === NONE && d === NONE ? a : INVALID;
-  }
-  if (c < 0 || c > 9) return c === NONE && d === NONE ? a * 10 + b : INVALID;
-  const length = a * 100 + b * 10 + c;
-  if (d < 0 || d > 9) return d === NONE ? length : INVALID;
-  return length * 10 + d;
-}
-
-/** What is wrong with the header at `start`: it is none, or it is over the limit. */
+/** Returns the error of the bad header at `start`: invalid, or over the limit. */
 function headerError(
   bytes: Uint8Array,
   start: number,
@@ -1017,35 +1179,26 @@ function headerError(
   offset: number,
 ): FramingError {
   const length = readHeader(bytes, start, size);
-  if (length < 0) return invalidHeader(bytes, start, size, offset);
-  return new FramingError(
-    "FRAME_TOO_LARGE",
-    `Cannot decode the frame at byte ${offset}: its payload of ${length} bytes is over the limit of ${limit} bytes`,
-    offset,
-    { length, maxFrameLength: limit },
-  );
-}
-
-function invalidHeader(
-  bytes: Uint8Array,
-  start: number,
-  size: number,
-  offset: number,
-): FramingError {
-  const header = String.fromCharCode(
-    ...bytes.subarray(start, Math.min(size, start + HEADER_LENGTH)),
-  );
+  const problem = `Cannot decode the frame at byte ${offset}`;
+  if (length >= 0) {
+    return new FramingError(
+      "FRAME_TOO_LARGE",
+      `${problem}: its payload of ${length} bytes is over the limit of ${limit} bytes`,
+      { offset, length, maxFrameLength: limit },
+    );
+  }
+  const end = Math.min(size, start + HEADER_LENGTH);
+  const header = String.fromCharCode(...bytes.subarray(start, end));
   return new FramingError(
     "INVALID_HEADER",
-    `Cannot decode the frame at byte ${offset}: expected a header (a length in digits, then spaces, ${HEADER_LENGTH} bytes in all), found ${
+    `${problem}: expected a header (a length in digits, then spaces, ${HEADER_LENGTH} bytes in all), found ${
       JSON.stringify(header)
     }`,
-    offset,
-    { header },
+    { offset, header },
   );
 }
 
-/** For a stream that ended `received` bytes into a frame, whose payload is `length` bytes long. */
+/** Returns the error for a stream that ended `received` bytes into a frame. */
 function unexpectedEnd(
   offset: number,
   received: number,
@@ -1057,12 +1210,11 @@ function unexpectedEnd(
   return new FramingError(
     "UNEXPECTED_EOF",
     `Cannot decode the frame at byte ${offset}: the stream ended after ${arrived}`,
-    offset,
-    { received, expected: HEADER_LENGTH + length },
+    { offset, received, expected: HEADER_LENGTH + length },
   );
 }
 
-/** Length of the payload in bytes, once encoded. */
+/** Returns the length of a payload in bytes. */
 function payloadLength(payload: string | Uint8Array, limit: number): number {
   const length = typeof payload === "string"
     ? utf8Length(payload)
@@ -1071,21 +1223,20 @@ function payloadLength(payload: string | Uint8Array, limit: number): number {
     throw new FramingError(
       "FRAME_TOO_LARGE",
       `Cannot encode a payload of ${length} bytes: it is over the limit of ${limit} bytes`,
-      0,
       { length, maxFrameLength: limit },
     );
   }
   return length;
 }
 
-/** How many bytes `TextEncoder` makes of a text; a lone surrogate becomes U+FFFD, three bytes. */
+/** Returns how many bytes `TextEncoder` makes of a text. A lone surrogate becomes U+FFFD, three bytes. */
 function utf8Length(text: string): number {
   let length = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit < 0x80) continue;
     length += unit < 0x800 ? 1 : 2;
-    // Four bytes for a surrogate pair: two units, and one step of 2 more.
+    // A surrogate pair takes four bytes: two units and 2 more.
     if (unit >= 0xd800 && unit < 0xdc00) {
       const low = text.charCodeAt(i + 1);
       if (low >= 0xdc00 && low < 0xe000) i++;
@@ -1094,81 +1245,60 @@ function utf8Length(text: string): number {
   return length;
 }
 
-function encodeHeader(length: number): string {
-  return String(length).padEnd(HEADER_LENGTH);
-}
-
-function writeHeader(bytes: Uint8Array, at: number, length: number): void {
-  // A loop would make small frames a tenth slower.
-  bytes[at + 1] = bytes[at + 2] = bytes[at + 3] = SPACE;
-  bytes[at + 4] = bytes[at + 5] = bytes[at + 6] = SPACE;
-  bytes[at + 7] = bytes[at + 8] = bytes[at + 9] = SPACE;
-  let last = at;
-  for (let power = 10; power <= length; power *= 10) last++;
-  for (let rest = length; last >= at; last--) {
-    const tenth = Math.floor(rest / 10);
-    bytes[last] = ZERO + rest - tenth * 10;
-    rest = tenth;
+/** Returns a view of bytes in any container, without a copy. */
+function bytesOf(data: BinaryData): Uint8Array {
+  if (data instanceof Uint8Array && data.length > 0) return data;
+  if (ArrayBuffer.isView(data)) {
+    // Throws if the buffer was transferred, and its bytes are gone.
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
-}
-
-/** Writes a frame whose payload makes `length` bytes. */
-function writeFrame(
-  bytes: Uint8Array,
-  at: number,
-  payload: string | Uint8Array,
-  length: number,
-): void {
-  writeHeader(bytes, at, length);
-  const start = at + HEADER_LENGTH;
-  if (typeof payload !== "string") {
-    bytes.set(payload, start);
-  } else if (length <= FEW && length === payload.length) {
-    for (let i = 0; i < length; i++) bytes[start + i] = payload.charCodeAt(i);
-  } else {
-    encoder.encodeInto(payload, bytes.subarray(start));
+  const kind = Object.prototype.toString.call(data).slice(8, -1);
+  if (kind === "ArrayBuffer" || kind === "SharedArrayBuffer") {
+    return new Uint8Array(data);
   }
+  throw new TypeError(
+    `Cannot take bytes from a value of type ${kind}: expected an ArrayBuffer or a view of one`,
+  );
 }
 
-/** Makes headers that count bytes of headers that count UTF-16 units, in a text of frames. */
-function withByteLengths(frames: string): string {
-  let text = "";
-  for (let at = 0; at < frames.length;) {
-    const start = at + HEADER_LENGTH;
-    at = start + Number(frames.slice(at, start));
-    const payload = frames.slice(start, at);
-    text += encodeHeader(utf8Length(payload)) + payload;
+/** Longest payload whose length fits into a header, in bytes. */
+const MAX_HEADER_VALUE = 9_999_999_999;
+
+/** Returns the limit that the options set. */
+function maxFrameLength(options: FramingOptions = {}): number {
+  checkNames(options, "maxFrameLength");
+  const { maxFrameLength = DEFAULT_MAX_FRAME_LENGTH } = options;
+  if (
+    !Number.isInteger(maxFrameLength) || maxFrameLength < 0 ||
+    maxFrameLength > MAX_HEADER_VALUE
+  ) {
+    throw new RangeError(
+      `Cannot use ${maxFrameLength} as maxFrameLength: expected an integer from 0 to ${MAX_HEADER_VALUE}`,
+    );
   }
-  return text;
+  return maxFrameLength;
 }
 
-/** Copies bytes; for a few of them a loop is quicker than a view and `set`. */
-function copy(
-  from: Uint8Array,
-  start: number,
-  count: number,
-  to: Uint8Array,
-  at: number,
-): void {
-  if (count <= FEW) {
-    for (let i = 0; i < count; i++) to[at + i] = from[start + i];
-  } else {
-    to.set(from.subarray(start, start + count), at);
+/** Throws if `options` is not an object with this option only. */
+function checkNames(options: object, known: string): void {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(
+      `Cannot use ${options} as options: expected an object`,
+    );
   }
-}
-
-/** Memory for small things, many of them in one piece: the same idea as Node's Buffer pool. */
-class Slab {
-  #buffer = EMPTY.buffer;
-  #used = 0;
-
-  take(length: number): Uint8Array<ArrayBuffer> {
-    if (this.#buffer.byteLength - this.#used < length) {
-      this.#buffer = new ArrayBuffer(Math.max(SLAB_LENGTH, length));
-      this.#used = 0;
+  for (const name of Object.keys(options)) {
+    if (name !== known) {
+      throw new TypeError(
+        `Cannot use the option "${name}": expected "${known}"`,
+      );
     }
-    const memory = new Uint8Array(this.#buffer, this.#used, length);
-    this.#used += length;
-    return memory;
   }
+}
+
+/** Throws if a source or a sink did not take or give at least one byte and at most all. */
+function checkCount(count: number, most: number, who: string): void {
+  if (Number.isInteger(count) && count > 0 && count <= most) return;
+  throw new TypeError(
+    `Cannot go on: ${who} returned ${count}, expected an integer from 1 to ${most}`,
+  );
 }

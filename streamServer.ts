@@ -11,312 +11,369 @@
  * @module
  */
 
-import {
-  fail,
-  formatAddress,
-  hostnameFlag,
-  integer,
-  parseCommandLine,
-  portFlag,
-  printLine,
-  seconds,
-  toggle,
-} from "./command_line.ts";
+import { parseArgs } from "@std/cli/parse-args";
 import { FrameWriter, HEADER_LENGTH } from "./framing.ts";
 
-/** Lets clients in, one after the other, and serves all of them at once. */
+/** Accepts clients one after the other, and serves all of them at once. */
 async function serve(listener: Deno.TcpListener): Promise<void> {
   while (!isStopping) {
     let connection: Deno.TcpConn;
     try {
       connection = await listener.accept();
     } catch (error) {
-      if (isStopping) break;
-      if (hasLeft(error)) continue;
-      // As a rule the process may open no more files. Those who dial wait in
-      // the listener's backlog until some of those who are here have left.
-      say("accept", `Letting nobody in for now: ${(error as Error).message}`);
+      if (isStopping || isGone(error)) continue;
+      // As a rule the process may open no more files. New clients wait in the
+      // backlog until others have left.
+      warnOnce(`Cannot accept clients: ${(error as Error).message}`);
       await until(performance.now() + 100);
       continue;
     }
-    if (clients.size >= options["max-clients"]) {
+    if (clients.size >= maxClients) {
       refuse(connection);
       continue;
     }
     const client = stream(connection).finally(() => {
       clients.delete(client);
-      if (clients.size === 0) said.clear();
+      if (clients.size === 0) warnings.clear();
     });
     clients.add(client);
   }
   await Promise.all(clients);
 }
 
-/** Whether a client was not let in because it has left already, as port scanners do. */
-function hasLeft(error: unknown): boolean {
-  return error instanceof Deno.errors.NotConnected ||
-    error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.ConnectionAborted ||
-    (error as { code?: string }).code === "EINVAL"; // So says macOS.
-}
-
-/** Sends one client its messages, each when it is due, and sees it off. */
+/** Sends one client its messages, each when it is due, and lets it finish. */
 async function stream(client: Deno.TcpConn): Promise<void> {
   using connection = client;
   const address = formatAddress(connection.remoteAddr);
-  const { count, interval, quiet } = options;
-  let made = 0;
+  const frames = new FrameWriter(connection);
+  let added = 0;
   let sent = 0;
   let lines = "";
-  const frames = new FrameWriter(connection);
 
-  /** Takes note of what has been written. */
-  function note(): void {
-    messages += made - sent;
-    sent = made;
-    if (lines !== "") print(lines);
+  /** Sends the messages that were added, and logs them. */
+  async function send(): Promise<void> {
+    await frames.flush();
+    messages += added - sent;
+    sent = added;
+    if (lines !== "") await print(lines);
     lines = "";
   }
 
-  print(`Connect from ${address} established`);
   try {
-    connection.setKeepAlive(); // Tells, after hours, that a client's machine is gone.
+    await print(`Connect from ${address} established\n`);
+    connection.setKeepAlive(); // notices a client whose machine is gone
     const closed = discardInput(connection);
     let due = performance.now();
-    while (made < count || count === 0) {
+    while (added < count || count === 0) {
       if (interval > 0) {
-        if (due > performance.now() && !isStopping) await until(due);
+        await until(due);
         due = nextDue(due);
       }
       if (isStopping) break;
       const message = `The time is ${timestamp()}`;
       frames.add(message);
-      made++;
+      added++;
       if (!quiet) {
-        const header = String(message.length).padEnd(HEADER_LENGTH);
-        lines += `${lines && "\n"}${header}${message}`;
+        lines += `${String(message.length).padEnd(HEADER_LENGTH)}${message}\n`;
       }
-      // A message that is due goes out by itself; at full speed, as many as fill
-      // a buffer go together. No more are made until the client has room for
-      // them, so one that reads slowly, or not at all, costs one buffer.
-      if (interval > 0 || frames.isFull) {
-        await frames.flush();
-        note();
-      }
+      // At full speed, as many messages as fill a buffer go together, and no
+      // more are made until the client has room: a slow client costs one buffer.
+      if (interval > 0 || frames.isFull) await send();
     }
-    await frames.flush();
-    note();
+    await send();
     await connection.closeWrite();
-    // A client that stands still in a debugger takes the rest when it goes on,
-    // however late. Were the connection closed, the system would keep what is
-    // under way for some minutes only.
+    // A client paused in a debugger takes the rest when it goes on.
     await closed;
+    warn(`${address} finished, ${sent} messages\n`);
   } catch (error) {
-    warn(
-      `${address} left after ${sent} messages: ${(error as Error).message}`,
-    );
+    const reason = (error as Error).message;
+    warn(`${address} left after ${sent} messages: ${reason}\n`);
   }
 }
 
 /** Ends the stream of a client that is one too many before its first message. */
 async function refuse(client: Deno.TcpConn): Promise<void> {
   using connection = client;
-  const { "max-clients": max } = options;
-  say("refuse", `Refusing clients for now: ${max} are here (--max-clients)`);
+  warnOnce(`Refusing clients: ${maxClients} are here (--max-clients)`);
+  const timer = setTimeout(() => connection.close(), 2000);
   try {
     const closed = discardInput(connection);
     await connection.closeWrite();
-    const timer = setTimeout(() => connection.close(), REFUSAL);
     await closed;
-    clearTimeout(timer);
   } catch {
-    // It has left by itself.
+    // The client has left, or did not within 2 s.
   }
+  clearTimeout(timer);
 }
 
 /**
- * Reads what a client sends and throws it away, until it closes. To close a
- * connection with input unread would reset it, and cost the client the messages
- * that it has not read yet.
+ * Reads what a client sends and throws it away, until the client closes. Closing
+ * a connection with unread input would reset it, and cost the client its last
+ * messages.
  */
-async function discardInput(connection: Deno.TcpConn): Promise<void> {
-  try {
+function discardInput(connection: Deno.TcpConn): Promise<void> {
+  const closed = (async () => {
     while (await connection.read(discarded) !== null);
-  } catch {
-    // It was reset: writing to it will say so.
-  }
+  })();
+  closed.catch(() => {}); // awaited when the stream has ended
+  return closed;
 }
 
-/** When the message is due that follows one which was due. */
+/** Returns when the message after the one at `due` is due, in milliseconds. */
 function nextDue(due: number): number {
-  // Due times are a fixed interval apart, so the pace does not drift. After a
-  // pause (a laptop slept, a client was busy) a stream catches up with half the
-  // interval between messages rather than with a burst; 10 ms of lateness is
-  // what timers may have.
-  const interval = options.interval * 1000;
+  // Due times are a fixed interval apart, so that the pace does not drift. After
+  // a pause, as when a laptop slept, what was missed is not sent in a burst: a
+  // stream makes up for half an interval, and for 10 ms, as timers may be late.
   return Math.max(due + interval, performance.now() + interval / 2 - 10);
 }
 
-/** Waits until a time in milliseconds, less where the server is told to stop. */
+/** Waits until a time in milliseconds, or until the server is told to stop. */
 function until(due: number): Promise<void> {
   const time = Math.ceil(due);
-  const shared = alarms.get(time);
-  if (shared !== undefined) return shared.promise;
-  const alarm = Promise.withResolvers<void>();
-  alarms.set(time, alarm);
-  setTimeout(() => {
-    alarms.delete(time);
-    alarm.resolve();
-  }, Math.max(0, Math.ceil(time - performance.now())));
+  const wait = time - performance.now();
+  if (wait <= 0 || isStopping) return Promise.resolve();
+  // Thousands of clients share one timer a millisecond.
+  let alarm = alarms.get(time);
+  if (alarm === undefined) {
+    alarm = Promise.withResolvers();
+    alarms.set(time, alarm);
+    setTimeout(() => {
+      alarms.delete(time);
+      alarm?.resolve();
+    }, Math.ceil(wait));
+  }
   return alarm.promise;
 }
 
-/** Seconds since the Unix epoch with exactly six decimals, so that every message has the same length. */
+/** Returns the seconds since 1970, always with six decimals. */
 function timestamp(): string {
-  const now = performance.timeOrigin + performance.now();
-  const millisecond = Math.floor(now);
-  if (millisecond !== time.millisecond) {
-    const second = Math.floor(millisecond / 1000);
-    const text = `${second}.${THOUSANDTHS[millisecond % 1000]}`;
-    time = { millisecond, text };
+  let now = origin + performance.now();
+  if (!(now < latest.millisecond + 1)) {
+    // In every new millisecond, the system's clock is right: it may have been
+    // set. The monotonic clock adds the microseconds, and never steps back.
+    const clock = Date.now();
+    const right = Math.min(Math.max(now, clock), clock + 0.999);
+    origin += right - now;
+    now = right;
+    const millisecond = Math.floor(now);
+    latest = { millisecond, text: (millisecond / 1000).toFixed(3) };
   }
-  return time.text + THOUSANDTHS[Math.floor((now - millisecond) * 1000)];
+  const microsecond = Math.floor((now - latest.millisecond) * 1000);
+  return latest.text + THOUSANDTHS[microsecond];
 }
 
-/** Prints to stdout, as long as somebody reads it: a server outlives its log. */
-function print(lines: string): void {
-  if (isUnheard) return;
-  try {
-    printLine(lines);
-  } catch (error) {
-    isUnheard = true;
-    warn(`Printing no more: ${(error as Error).message}`);
+/** Returns a function that writes lines in order. The server outlives a reader that leaves. */
+function logTo(output: typeof Deno.stdout): (lines: string) => Promise<void> {
+  let isRead = true;
+  let writing = Promise.resolve();
+  async function write(lines: string): Promise<void> {
+    let rest = new TextEncoder().encode(lines);
+    while (rest.length > 0 && isRead) {
+      try {
+        rest = rest.subarray(await output.write(rest));
+      } catch (error) {
+        if (error instanceof Deno.errors.WouldBlock) { // full for a moment
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          continue;
+        }
+        isRead = !(error instanceof Deno.errors.BrokenPipe);
+        if (output === Deno.stdout) warnOnce(`Cannot print: ${error}`);
+        return;
+      }
+    }
   }
+  return (lines) => writing = writing.then(() => write(lines));
 }
 
-/** Says on stderr what is the matter, once until the rush is over. */
-function say(matter: string, message: string): void {
-  if (!said.has(matter)) warn(message);
-  said.add(matter);
+/** Writes a warning to stderr, once until all clients have left. */
+function warnOnce(warning: string): void {
+  if (!warnings.has(warning)) warn(`${warning}\n`);
+  warnings.add(warning);
 }
 
-function warn(message: string): void {
-  try {
-    console.error(message);
-  } catch {
-    // Nobody reads stderr any more, which is no reason to end.
-  }
+/** Returns whether a client was not accepted because it has left already. */
+function isGone(error: unknown): boolean {
+  return error instanceof Deno.errors.NotConnected ||
+    error instanceof Deno.errors.ConnectionReset ||
+    error instanceof Deno.errors.ConnectionAborted ||
+    (error as { code?: string }).code === "EINVAL"; // on macOS
 }
 
-/** The first signal ends every stream after a whole message; a second one ends the program at once. */
-function stop(signal: Deno.Signal): void {
-  if (isStopping) Deno.exit(signal === "SIGTERM" ? 143 : 130);
+/** Ends every stream after a whole message. A second signal ends the program at once. */
+function stop(signal: "SIGINT" | "SIGTERM"): void {
+  const now = performance.now();
+  // `deno task` passes on the signal that the terminal has sent already. A
+  // person takes longer than that to press Ctrl+C twice.
+  if (isStopping && now - stopped < 100) return;
+  if (isStopping) Deno.exit(signal === "SIGINT" ? 130 : 143);
   isStopping = true;
-  warn(`Stopping; clients still here: ${clients.size}`);
+  stopped = now;
+  warn(`Stopping; clients still here: ${clients.size}\n`);
   listener.close();
   for (const alarm of alarms.values()) alarm.resolve();
-  setTimeout(finish, options.grace * 1000);
+  setTimeout(finish, grace);
 }
 
-function finish(): never {
+/** Says what was sent, and ends the program. */
+async function finish(): Promise<never> {
   const rest = clients.size === 0
     ? ""
     : `; clients that had not left within --grace: ${clients.size}`;
-  warn(`Stopped after ${messages} messages${rest}`);
+  setTimeout(Deno.exit, 500, 0); // when nobody reads the logs
+  await print("");
+  await warn(`Stopped after ${messages} messages${rest}\n`);
   Deno.exit(0);
 }
 
+/** Listens, or ends the program with an error. */
 function listen(): Deno.TcpListener {
-  const { hostname, port } = options;
-  const address = formatAddress(options);
   try {
     // The default backlog (511) loses clients when thousands dial at once.
     return Deno.listen({ hostname, port, tcpBacklog: 4096 });
   } catch (error) {
+    const address = formatAddress({ hostname, port });
     if (error instanceof Deno.errors.AddrInUse) {
       fail(
-        `port ${port} on ${hostname} is taken, maybe by a server that is still running: stop that one, or choose another port with --port (and start the clients with the same)`,
+        `port ${port} on ${hostname} is taken, perhaps by a server in another terminal. Stop that one, or give this server and its clients another port with --port`,
       );
     }
     if (error instanceof Deno.errors.NotCapable) {
       fail(
-        `Deno was not allowed to listen on ${address}: start it with deno run --allow-net=${address} streamServer.ts --hostname ${hostname} --port ${port}`,
+        `Deno was not allowed to listen on ${address}. Allow it: deno run --allow-net=${address} streamServer.ts --hostname ${hostname} --port ${port}`,
       );
     }
     if (error instanceof Deno.errors.PermissionDenied) {
       fail(
-        `the system does not permit to listen on ${address}: choose a port from 1024 to 65535 with --port`,
+        `the system does not let you listen on port ${port}. Use a port from 1024 on, such as --port 9092`,
       );
     }
     fail(
-      `cannot listen on ${address}, which may be no address of this machine: try --hostname 127.0.0.1 (${
+      `cannot listen on ${address} (${
         (error as Error).message
-      })`,
+      }). Use an address of this machine, such as --hostname 127.0.0.1`,
     );
   }
 }
 
-/** How long a client that is refused may take to leave, in milliseconds. */
-const REFUSAL = 2_000;
+/** Returns `HOST:PORT`, with brackets around an IPv6 address. */
+function formatAddress(address: { hostname: string; port: number }): string {
+  return `${address.hostname.replace(/.*:.*/, "[$&]")}:${address.port}`;
+}
 
-const options = parseCommandLine({
-  command: "deno task server",
-  about:
-    "Sends every client that connects a stream of messages, each behind a header of 10 bytes.",
-}, {
-  hostname: hostnameFlag(
-    "address to listen on; 0.0.0.0 for all of this machine",
-  ),
-  port: portFlag("port to listen on; 0 for any that is free", 0),
-  count: integer({
-    placeholder: "N",
-    about: "messages for each client; 0 for as long as it stays",
-    min: 0,
-    max: Number.MAX_SAFE_INTEGER,
-    fallback: 20,
-  }),
-  interval: seconds({
-    about: "time from message to message; 0 for full speed",
-    fallback: 0.1,
-  }),
-  "max-clients": integer({
-    placeholder: "N",
-    about: "clients served at once; more are refused",
-    min: 1,
-    max: 1_000_000,
-    fallback: 20_000,
-  }),
-  grace: seconds({
-    about: "how long clients may take to finish when the server is stopped",
-    fallback: 1.5,
-  }),
-  quiet: toggle("no line per message"),
+/** Returns the value of a flag that takes an integer. */
+function integer(
+  name: "port" | "count" | "max-clients",
+  min: number,
+  max: number,
+): number {
+  const text = flags[name];
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+  fail(`--${name} takes an integer from ${min} to ${max}, not "${text}"`, 2);
+}
+
+/** Returns the value of a flag that takes seconds, in milliseconds. */
+function milliseconds(name: "interval" | "grace"): number {
+  const text = flags[name];
+  const isNumber = /^(\d+\.?\d*|\.\d+)$/.test(text);
+  if (isNumber && Number(text) <= 86_400) return Number(text) * 1000;
+  fail(
+    `--${name} takes seconds from 0 to 86400, such as 0.5, not "${text}"`,
+    2,
+  );
+}
+
+/** Ends the program for an argument that it does not take. */
+function refuseArgument(arg: unknown): never {
+  const isClients = /^--(chunk|verbose|wait)\b/.test(`${arg}`);
+  const fault = isClients
+    ? `${arg} is a flag of the clients`
+    : `unknown argument "${arg}"`;
+  fail(`${fault}. The flags of this program: --help`, 2);
+}
+
+/** Ends the program with one line on stderr. */
+function fail(message: string, code = 1): never {
+  console.error(`error: ${message}`);
+  Deno.exit(code);
+}
+
+const USAGE = `Sends every client that connects a stream of messages.
+
+USAGE:
+  deno task server [OPTIONS]
+
+OPTIONS:
+  --hostname <HOST>     address to listen on; 0.0.0.0 for all of this machine
+                        (default: 127.0.0.1)
+  --port <PORT>         port to listen on; 0 for any free one (default: 9092)
+  --count <N>           messages per client; 0 for no end (default: 20)
+  --interval <SECONDS>  time between messages; 0 for full speed (default: 0.1)
+  --max-clients <N>     clients served at once (default: 20000)
+  --grace <SECONDS>     how long clients may take to finish when the server is
+                        stopped (default: 1.5)
+  --quiet               print no line per message
+  -h, --help            print this help`;
+
+const flags = parseArgs(Deno.args, {
+  string: ["hostname", "port", "count", "interval", "max-clients", "grace"],
+  boolean: ["quiet", "help"],
+  alias: { h: "help" },
+  default: {
+    hostname: "127.0.0.1",
+    port: "9092",
+    count: "20",
+    interval: "0.1",
+    "max-clients": "20000",
+    grace: "1.5",
+  },
+  unknown: refuseArgument,
 });
+flags._.forEach(refuseArgument);
+if (flags.help) {
+  console.log(USAGE);
+  Deno.exit();
+}
+const { hostname, quiet } = flags;
+if (!/^(\w[\w.-]*|[\da-f]*:[\da-f]*:[\w:.%]*)$/i.test(hostname)) {
+  fail(`--hostname takes a name or an IP address, not "${hostname}"`, 2);
+}
+const port = integer("port", 0, 65_535);
+const count = integer("count", 0, Number.MAX_SAFE_INTEGER);
+const maxClients = integer("max-clients", 1, 1_000_000);
+const interval = milliseconds("interval");
+const grace = milliseconds("grace");
 
+const print = logTo(Deno.stdout);
+const warn = logTo(Deno.stderr);
+/** The warnings since there were no clients. */
+const warnings = new Set<string>();
 /** The streams that are running. */
 const clients = new Set<Promise<void>>();
 /** How many messages have been sent. */
 let messages = 0;
-/** The current millisecond and how it is written: at full speed, thousands of messages share it. */
-let time = { millisecond: NaN, text: "" };
+/** The input of all clients goes here, as nobody looks at it. */
+const discarded = new Uint8Array(16 * 1024);
+/** The timers that streams wait for, by the millisecond at which they are due. */
+const alarms = new Map<number, PromiseWithResolvers<void>>();
+/** The system's clock when the monotonic clock was 0, in milliseconds. */
+let origin = performance.timeOrigin;
+/** The latest millisecond, and its text: at full speed, thousands of messages share it. */
+let latest = { millisecond: NaN, text: "" };
 /** 0 to 999 in three digits. */
 const THOUSANDTHS = Array.from(
   { length: 1000 },
   (_, i) => String(i).padStart(3, "0"),
 );
-/** When somebody is to be woken, in milliseconds: thousands of clients share one timer for each. */
-const alarms = new Map<number, PromiseWithResolvers<void>>();
+/** When the first signal came, in milliseconds. */
+let stopped = NaN;
 let isStopping = false;
-let isUnheard = false;
-const said = new Set<string>();
-/** Where input goes, everyone's in one place, as nobody looks at it. */
-const discarded = new Uint8Array(16 * 1024);
 
 const listener = listen();
 Deno.addSignalListener("SIGINT", () => stop("SIGINT"));
 if (Deno.build.os !== "windows") {
   Deno.addSignalListener("SIGTERM", () => stop("SIGTERM"));
 }
-warn(`Listening on ${formatAddress(listener.addr)}`);
+await warn(`Listening on ${formatAddress(listener.addr)}\n`);
 await serve(listener);
-finish();
+await finish();

@@ -19,7 +19,7 @@ async function measure(): Promise<Round> {
     const rates = round[group] ??= {};
     rates[name] = await run(Deno.execPath(), ...script, group, name);
     // Go takes part as what reads into a buffer of its own, too.
-    if (name === "FrameReader" && goProgram !== undefined) {
+    if (name === "FrameReader.next" && goProgram !== undefined) {
       const { length, count, chunk, times } = stream!;
       const numbers = [length, count, chunk, times].map(String);
       rates["Go, bufio"] = await run(goProgram, "decode", ...numbers);

@@ -14,14 +14,14 @@ interface Pair {
   name: string;
   send(length: number, count: number): Command;
   receive(length: number, port: string): Command;
-  /** How many messages of 29 B, 1 KiB and 64 KiB: about half a second's worth. */
+  /** How many messages of 29 B, 1 KiB, 64 KiB and 1 MiB: about half a second's worth. */
   counts: (number | undefined)[];
 }
 
 /** A program and its arguments. */
 type Command = [program: string, ...args: string[]];
 
-const lengths = [29, 1024, 65536];
+const lengths = [29, 1024, 64 * 1024, 1024 * 1024];
 
 /** How many clients there are at once, what each gets, and how far that is apart. */
 const crowd = { clients: 5000, count: 20, milliseconds: 50 };
@@ -31,14 +31,25 @@ const goProgram = await buildGo();
 /** All pairs that can run here. The first is what the others are compared with. */
 async function findPairs(): Promise<Pair[]> {
   const pairs = [
-    deno("Deno, bytes without frames", "pump", [8e6, 1e6, 16_000]),
-    deno("FrameWriter, FrameReader: bytes", "bytes", [8e6, 1e6, 16_000]),
-    deno("FrameWriter, FrameReader: text", "text", [2e6, 4e5, 8000]),
-    deno("FrameEncoderStream, FrameDecoderStream", "streams", [1e5, 5e4, 4000]),
+    deno("Deno, bytes without frames", "pump", [8e6, 1e6, 16_000, 1000]),
+    deno("FrameWriter, FrameReader: bytes", "bytes", [8e6, 1e6, 16_000, 1000]),
+    deno("FrameWriter, FrameReader: for await", "iterated", [
+      6e6,
+      1e6,
+      12_000,
+      800,
+    ]),
+    deno("FrameWriter, FrameReader: text", "text", [2e6, 4e5, 8000, 500]),
+    deno("FrameEncoderStream, FrameDecoderStream", "streams", [
+      3e5,
+      1e5,
+      4000,
+      300,
+    ]),
     scripts,
   ];
   if (goProgram !== undefined) {
-    pairs.push(pair("Go, bufio", [goProgram], [8e6, 1e6, 16_000]));
+    pairs.push(pair("Go, bufio", [goProgram], [8e6, 1e6, 16_000, 1000]));
   }
   if (await succeeds("python3", "--version")) {
     const program: Command = ["python3", "peers/pair.py"];

@@ -24,10 +24,11 @@ export type Decode = (
   options?: FramingOptions,
 ) => Outcome | Promise<Outcome>;
 
-/** Every form of the decoder, by the name of its class. */
+/** Every form of the decoder, by name. */
 export const FORMS = {
   FrameDecoder: decodePushed,
-  FrameReader: decodeRead,
+  FrameReader: decodeIterated,
+  "FrameReader.next": decodeFilled,
   FrameDecoderStream: decodePiped,
 } satisfies Record<string, Decode>;
 
@@ -60,15 +61,33 @@ export function decodePushed(
   return { payloads };
 }
 
-async function decodeRead(
+async function decodeIterated(
+  chunks: Uint8Array[],
+  options?: FramingOptions,
+): Promise<Outcome> {
+  const payloads: Uint8Array[] = [];
+  try {
+    // Payloads are kept without a copy: they must stay what they are.
+    for await (const payload of new FrameReader(readerOf(chunks), options)) {
+      payloads.push(payload);
+    }
+  } catch (error) {
+    return { payloads, error };
+  }
+  return { payloads };
+}
+
+async function decodeFilled(
   chunks: Uint8Array[],
   options?: FramingOptions,
 ): Promise<Outcome> {
   const payloads: Uint8Array[] = [];
   const frames = new FrameReader(readerOf(chunks), options);
   try {
-    while (await frames.read()) {
-      while (frames.next()) payloads.push(frames.payload.slice());
+    while (await frames.fill()) {
+      while (frames.next()) {
+        payloads.push(frames.bytes.slice(frames.start, frames.end));
+      }
     }
   } catch (error) {
     return { payloads, error };
@@ -97,18 +116,19 @@ async function decodePiped(
   return { payloads, error: errors[0] };
 }
 
-/** A source whose every read gives one of the chunks, or as much of it as fits. */
-export function readerOf(chunks: Uint8Array[]): ByteReader {
+/** A source whose every read gives one of the chunks, or as much of it as fits. Empty ones are left out. */
+export function readerOf(pieces: Uint8Array[]): ByteReader {
+  const chunks = pieces.filter(({ length }) => length > 0);
   let next = 0;
   let at = 0;
-  let ends = 0;
+  let hasEnded = false;
   return {
     async read(buffer) {
       await undefined;
       if (buffer.length === 0) throw new Error("Cannot read: no room");
       if (next === chunks.length) {
-        // A loop that does not see the end would never come to one.
-        if (++ends > 10) throw new Error("Cannot read: it has ended");
+        if (hasEnded) throw new Error("Cannot read: it has ended");
+        hasEnded = true;
         return null;
       }
       const piece = chunks[next].subarray(at, at + buffer.length);

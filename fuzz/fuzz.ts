@@ -22,7 +22,7 @@ import {
   printLine,
   seconds,
   seedFlag,
-} from "../command_line.ts";
+} from "../lesson/command_line.ts";
 import {
   anyCase,
   type Case,
@@ -52,6 +52,8 @@ const BATCH: {
   { form: "FrameDecoder", payload, runs: 100, check: checkMemory },
   { form: "FrameReader", payload: smallPayload, runs: 500 },
   { form: "FrameReader", payload, runs: 50 },
+  { form: "FrameReader.next", payload: smallPayload, runs: 500 },
+  { form: "FrameReader.next", payload, runs: 50 },
   { form: "FrameDecoderStream", payload: smallPayload, runs: 500 },
   { form: "FrameDecoderStream", payload, runs: 50 },
 ];
@@ -64,7 +66,9 @@ export async function fuzz(
   seed: number,
   isEnough: (runs: Runs) => boolean,
 ): Promise<{ runs: Runs; finding?: Finding }> {
-  const runs: Runs = { FrameDecoder: 0, FrameReader: 0, FrameDecoderStream: 0 };
+  const runs = Object.fromEntries(
+    Object.keys(FORMS).map((form) => [form, 0]),
+  ) as Runs;
   while (!isEnough(runs)) {
     for (const { form, payload, runs: numRuns, ...part } of BATCH) {
       // So far from the one before that near seeds have no parts in common.

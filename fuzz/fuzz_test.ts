@@ -94,8 +94,8 @@ Deno.test("The reference decodes what framing.ts documents", () => {
 Deno.test("What differs from the reference is told", () => {
   const stream = toBytes("1         a2         b");
   const content = decodeStream(stream);
-  const details = { received: 11, expected: 12 };
-  const error = new FramingError("UNEXPECTED_EOF", "", 11, details);
+  const facts = { offset: 11, received: 11, expected: 12 };
+  const error = new FramingError("UNEXPECTED_EOF", "", facts);
   const payloads = [toBytes("a")];
   assertEquals(difference({ payloads, error }, content), undefined);
 
@@ -109,13 +109,16 @@ Deno.test("What differs from the reference is told", () => {
       { payloads, error: new RangeError() },
       {
         payloads,
-        error: new FramingError("INVALID_HEADER", "", 11, details),
+        error: new FramingError("INVALID_HEADER", "", facts),
       },
       {
         payloads,
-        error: new FramingError("UNEXPECTED_EOF", "", 0, details),
+        error: new FramingError("UNEXPECTED_EOF", "", { ...facts, offset: 0 }),
       },
-      { payloads, error: new FramingError("UNEXPECTED_EOF", "", 11) },
+      {
+        payloads,
+        error: new FramingError("UNEXPECTED_EOF", "", { offset: 11 }),
+      },
     ]
   ) {
     assert(difference(wrong, content) !== undefined);
@@ -130,7 +133,7 @@ Deno.test("Of a bad header, what had arrived may be told, but not less than make
   const told = (header: string) =>
     difference({
       payloads: [],
-      error: new FramingError("INVALID_HEADER", "", 0, { header }),
+      error: new FramingError("INVALID_HEADER", "", { header }),
     }, content);
   assertEquals(told("12x"), undefined);
   assertEquals(told("12x       "), undefined);

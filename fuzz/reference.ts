@@ -10,7 +10,7 @@ import {
   DEFAULT_MAX_FRAME_LENGTH,
   FramingError,
   type FramingErrorCode,
-  type FramingErrorDetails,
+  type FramingErrorFacts,
   type FramingOptions,
   HEADER_LENGTH,
 } from "../framing.ts";
@@ -21,8 +21,8 @@ export interface Content {
   failure?: Failure;
 }
 
-/** The facts of a FramingError. */
-export interface Failure extends FramingErrorDetails {
+/** What a FramingError tells. */
+export interface Failure extends FramingErrorFacts {
   code: FramingErrorCode;
   offset: number;
 }
@@ -43,9 +43,9 @@ export function decodeStream(
 ): Content {
   const payloads: Uint8Array[] = [];
   let offset = 0;
-  const fail = (code: FramingErrorCode, details: FramingErrorDetails) => ({
+  const fail = (code: FramingErrorCode, facts: FramingErrorFacts) => ({
     payloads,
-    failure: { code, offset, ...details },
+    failure: { code, offset, ...facts },
   });
   while (offset < stream.length) {
     const start = offset + HEADER_LENGTH;
@@ -88,9 +88,8 @@ export function difference(
   if (!(error instanceof FramingError)) {
     return `${error}, expected ${failure?.code ?? "no error"}`;
   }
-  const { code, offset, details } = error;
-  const { header = "" } = details;
-  const actual = inspect({ code, offset, ...details });
+  const { header = "" } = error;
+  const actual = inspect(factsOf(error));
   const expected = inspect(
     // How much of a bad header had arrived depends on how the stream is cut.
     failure?.header?.startsWith(header) && !HEADER.test(header)
@@ -130,6 +129,15 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   // Many times faster than `every`.
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+/** The code and the facts of an error, without the fields that do not apply. */
+export function factsOf(error: FramingError): Failure {
+  const { code, offset, header, length, maxFrameLength, received, expected } =
+    error;
+  const facts = { header, length, maxFrameLength, received, expected };
+  // As JSON, what is undefined is left out.
+  return JSON.parse(JSON.stringify({ code, offset, ...facts }));
 }
 
 function inspect(failure: Failure | undefined): string {

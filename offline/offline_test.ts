@@ -1,6 +1,6 @@
 /**
- * Tests of what the stand-ins promise. They run against whatever `vendor/` holds,
- * so the real packages and the stand-ins have to pass the same tests.
+ * Tests of what the stand-ins promise. They run against what `vendor/` holds, so
+ * the real packages and the stand-ins have to pass the same tests.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { bold, cyan, dim, green, red, setColorEnabled } from "@std/fmt/colors";
 import nodeAssert from "node:assert/strict";
 
-/** Whether an assertion fails, as a failed assertion does. */
+/** Returns whether an assertion fails with an `AssertionError`. */
 function fails(assertion: () => unknown): boolean {
   try {
     assertion();
@@ -30,6 +30,7 @@ function fails(assertion: () => unknown): boolean {
   }
 }
 
+/** Returns whether an assertion about a promise fails with an `AssertionError`. */
 async function failsLater(assertion: () => Promise<unknown>): Promise<boolean> {
   try {
     await assertion();
@@ -40,7 +41,7 @@ async function failsLater(assertion: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
-Deno.test("assertions fail for what is not so, and only for that", () => {
+Deno.test("an assertion throws an AssertionError if it fails, and only then", () => {
   const results = [
     [() => assert(true), () => assert("")],
     [
@@ -72,7 +73,7 @@ const throwRangeError = () => {
   throw new RangeError("Cannot use 7: too large");
 };
 
-Deno.test("assertThrows gives the error, of the class and with the message asked for", () => {
+Deno.test("assertThrows returns an error of the class and with the message asked for", () => {
   nodeAssert(assertThrows(throwRangeError) instanceof RangeError);
   const error = assertThrows(throwRangeError, RangeError, "too large");
   nodeAssert.equal(error.message, "Cannot use 7: too large");
@@ -81,7 +82,7 @@ Deno.test("assertThrows gives the error, of the class and with the message asked
   assert(fails(() => assertThrows(throwRangeError, RangeError, "small")));
 });
 
-Deno.test("assertRejects gives the error, of the class and with the message asked for", async () => {
+Deno.test("assertRejects returns an error of the class and with the message asked for", async () => {
   // deno-lint-ignore require-await
   const reject = async () => throwRangeError();
   nodeAssert(await assertRejects(reject) instanceof RangeError);
@@ -92,47 +93,131 @@ Deno.test("assertRejects gives the error, of the class and with the message aske
   assert(await failsLater(() => assertRejects(reject, RangeError, "small")));
 });
 
-Deno.test("parseArgs reads flags that take a text, and hands over the others", () => {
-  const cases: [args: string[], values: object, unknown: unknown[]][] = [
-    [[], {}, []],
-    [["--port", "9"], { port: "9" }, []],
-    [["--port=9"], { port: "9" }, []],
-    [["--port="], { port: "" }, []],
-    [["--port"], { port: "" }, []],
-    [["--port=-1"], { port: "-1" }, []],
-    [["--port=a=b\nc"], { port: "a=b\nc" }, []],
-    [["--port", "--quiet"], { port: "", quiet: "" }, []],
-    [["--port", "1", "--port", "2"], { port: "2" }, []],
-    [["--port", ""], { port: "" }, [[""]]],
-    [["--quiet", "yes"], { quiet: "yes" }, []],
-    [["-h"], { help: "" }, []],
-    [["--help"], { help: "" }, []],
-    [["--prot", "9"], {}, [["--prot"]]],
-    [["--prot=9"], {}, [["--prot=9"]]],
-    [["--no-quiet"], {}, [["--no-quiet"]]],
-    [["--constructor"], {}, [["--constructor"]]],
-    [["-x"], {}, [["-x"]]],
-    [["-"], {}, [["-"]]],
-    [["a", "7"], {}, [["a"], ["7"]]],
-    [["--", "a", "--port"], { _: ["a", "--port"] }, []],
-  ];
-  for (const [args, values, expected] of cases) {
-    const unknown: unknown[] = [];
-    const parsed = parseArgs(args, {
-      string: ["port", "quiet", "help"],
-      alias: { h: "help" },
-      unknown: (arg) => {
-        unknown.push([arg]);
-        return false;
+/** Flags as the scripts have them. */
+const FLAGS = {
+  string: ["hostname", "port"],
+  boolean: ["quiet", "help"],
+  alias: { h: "help", p: "port" },
+  default: { hostname: "127.0.0.1", port: "9092" },
+} as const;
+const DEFAULTS = { ...FLAGS.default, quiet: false, help: false };
+
+/** Command lines, with the values that differ from the defaults, and what is unknown. */
+const COMMAND_LINES: [args: string, values?: object, ...unknown: string[]][] = [
+  ["", {}],
+  // Flags that take a text.
+  ["--port 9", { port: "9" }],
+  ["--port=9", { port: "9" }],
+  ["--port=", { port: "" }],
+  ["--port", { port: "" }],
+  ["--port -1", { port: "" }, "-1"],
+  ["--port=-1", { port: "-1" }],
+  ["--port=a=b", { port: "a=b" }],
+  ["--port=1\n2", { port: "1\n2" }],
+  ["--port true", { port: "true" }],
+  ["--port --quiet", { port: "", quiet: true }],
+  ["--port 1 --port 2", { port: "2" }],
+  ["--port 1 --port", { port: "" }],
+  ["--port 1 2", { port: "1" }, "2"],
+  // Flags that take nothing.
+  ["--quiet", { quiet: true }],
+  ["--quiet --quiet", { quiet: true }],
+  ["--quiet yes", { quiet: true }, "yes"],
+  ["--quiet true", { quiet: true }],
+  ["--quiet false", {}],
+  ["--quiet false no", {}, "no"],
+  ["--quiet=true", { quiet: true }],
+  ["--quiet=false", {}],
+  ["--quiet=no", { quiet: true }],
+  ["--quiet=", { quiet: true }],
+  ["--quiet --quiet=false", {}],
+  ["--quiet --port 1", { quiet: true, port: "1" }],
+  // Flags of one letter.
+  ["-h", { help: true }],
+  ["--h", { help: true }],
+  ["-hh", { help: true }],
+  ["-h true", { help: true }],
+  ["-h yes", { help: true }, "yes"],
+  ["-h=yes", { help: "yes" }],
+  ["-q", {}, "-q"],
+  ["-q yes", {}, "-q"],
+  ["-hq", { help: true }, "-hq"],
+  ["-qh", { help: true }, "-qh"],
+  ["-p 9", { port: "9" }],
+  ["-p=9", { port: "9" }],
+  ["-p9", { port: "9" }],
+  ["-p", { port: "" }],
+  ["-ph", { port: "", help: true }],
+  ["-hp 9", { port: "9", help: true }],
+  ["-port", { port: "" }, "-port", "-port", "-port"],
+  // What is unknown, with the argument after it.
+  ["--prot 9", {}, "--prot"],
+  ["--prot=9", {}, "--prot=9"],
+  ["--prot --quiet", { quiet: true }, "--prot"],
+  ["--no-quiet", {}, "--no-quiet"],
+  ["--no-quiet yes", {}, "--no-quiet"],
+  ["--no-port=9", { port: "9" }],
+  ["--constructor", {}, "--constructor"],
+  ["--__proto__ 1", {}, "--__proto__"],
+  ["---port", {}, "---port"],
+  ["-", {}, "-"],
+  ["a 7", {}, "a", "7"],
+  ["a --port 9 b", { port: "9" }, "a", "b"],
+  // Everything after "--".
+  ["--", {}],
+  ["-- a --port -q", { _: ["a", "--port", "-q"] }],
+  ["--port -- 9", { port: "", _: ["9"] }],
+  ["--quiet -- -- true", { quiet: true, _: ["--", "true"] }],
+];
+
+Deno.test("parseArgs reads the flags it knows, and hands over the others", () => {
+  for (const [line, values, ...expected] of COMMAND_LINES) {
+    const unknown: string[] = [];
+    const { h: _h, p: _p, ...parsed }: Record<string, unknown> = parseArgs(
+      line === "" ? [] : line.split(" "),
+      {
+        ...FLAGS,
+        unknown: (arg) => {
+          unknown.push(arg);
+          return false;
+        },
       },
-    });
-    const { h: _, ...others } = parsed as Record<string, unknown>;
-    assertEquals(others, { _: [], ...values }, args.join(" "));
-    assertEquals(unknown, expected, args.join(" "));
+    );
+    assertEquals(parsed, { ...DEFAULTS, _: [], ...values }, line);
+    assertEquals(unknown, expected, line);
   }
 });
 
-Deno.test("colours can be turned off, and are off where NO_COLOR is set", () => {
+Deno.test("parseArgs takes no empty argument for a value", () => {
+  const flags = parseArgs(["--port", "", "--hostname="], FLAGS);
+  assertEquals([flags.port, flags.hostname, flags._], ["", "", [""]]);
+});
+
+Deno.test("parseArgs hands over the name and the value of what is unknown", () => {
+  const unknown: unknown[] = [];
+  parseArgs(["a", "--b", "--c=d", "--e", "f", "-g", "--e"], {
+    unknown: (...args) => {
+      unknown.push(args);
+      return false;
+    },
+  });
+  assertEquals(unknown, [
+    ["a"],
+    ["--b", "b", true],
+    ["--c=d", "c", "d"],
+    ["--e", "e", "f"],
+    ["-g", "g", true],
+    ["--e", "e", true],
+  ]);
+});
+
+Deno.test("parseArgs keeps what is unknown unless it is told to drop it", () => {
+  const args = ["a", "--x", "y", "--toString", "--port", "1"];
+  const flags: Record<string, unknown> = parseArgs(args, { string: ["port"] });
+  assertEquals(flags, { _: ["a"], port: "1", x: "y", toString: true });
+});
+
+Deno.test("colors can be turned off, and are off if NO_COLOR is set", () => {
   const styles = [[bold, 1, 22], [dim, 2, 22], [red, 31, 39], [green, 32, 39], [
     cyan,
     36,

@@ -51,11 +51,25 @@ const forms: Record<string, Form> = {
       let messages = 0;
       let bytes = 0;
       const frames = new FrameReader(connection);
-      while (await frames.read()) {
+      while (await frames.fill()) {
         while (frames.next()) {
           messages++;
           bytes += HEADER_LENGTH + frames.end - frames.start;
         }
+      }
+      return [messages, bytes];
+    },
+  },
+
+  iterated: {
+    send: (connection, length, count) =>
+      write(connection, new Uint8Array(length), count),
+    async receive(connection) {
+      let messages = 0;
+      let bytes = 0;
+      for await (const payload of new FrameReader(connection)) {
+        messages++;
+        bytes += HEADER_LENGTH + payload.length;
       }
       return [messages, bytes];
     },
@@ -69,10 +83,11 @@ const forms: Record<string, Form> = {
       let bytes = 0;
       const utf8 = new TextDecoder();
       const frames = new FrameReader(connection);
-      while (await frames.read()) {
+      while (await frames.fill()) {
         while (frames.next()) {
+          const payload = frames.bytes.subarray(frames.start, frames.end);
           messages++;
-          bytes += HEADER_LENGTH + utf8.decode(frames.payload).length;
+          bytes += HEADER_LENGTH + utf8.decode(payload).length;
         }
       }
       return [messages, bytes];

@@ -1,5 +1,5 @@
 /**
- * Stands in for `@std/assert` where JSR cannot be reached: the functions that
+ * Stands in for `@std/assert` if JSR cannot be reached: the functions that
  * this project's tests import, on top of `node:assert`.
  *
  * @module
@@ -9,7 +9,8 @@ import nodeAssert from "node:assert/strict";
 
 export { AssertionError } from "node:assert";
 
-type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
+/** A class of errors. */
+export type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
 
 /** Throws unless `condition` is truthy. */
 export function assert(condition: unknown, message = ""): asserts condition {
@@ -45,7 +46,7 @@ export function assertMatch(
   nodeAssert.match(actual, expected, message);
 }
 
-/** Throws unless `actual` holds `expected`. */
+/** Throws unless `actual` contains `expected`. */
 export function assertStringIncludes(
   actual: string,
   expected: string,
@@ -56,7 +57,7 @@ export function assertStringIncludes(
   nodeAssert(actual.includes(expected), message);
 }
 
-/** Throws unless `fn` throws, an `ErrorClass` whose message holds `messageIncludes`; gives the error. */
+/** Returns the error that `fn` throws. Throws unless it is an `ErrorClass` whose message contains `messageIncludes`. */
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
   errorClass?: ErrorClass<E>,
@@ -70,13 +71,13 @@ export function assertThrows<E extends Error = Error>(
   nodeAssert.fail("Expected the function to throw");
 }
 
-/** Throws unless `fn` gives a promise that rejects, with an `ErrorClass` whose message holds `messageIncludes`; gives the error. */
+/** Returns the error with which the promise of `fn` rejects. Throws unless it is an `ErrorClass` whose message contains `messageIncludes`. */
 export async function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
   errorClass?: ErrorClass<E>,
   messageIncludes?: string,
 ): Promise<E> {
-  const promise = fn(); // What is thrown here is no rejection.
+  const promise = fn(); // an error thrown here is not a rejection
   try {
     await promise;
   } catch (error) {

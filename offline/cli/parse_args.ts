@@ -1,51 +1,102 @@
 /**
- * Stands in for `@std/cli/parse-args` where JSR cannot be reached: flags that
- * take a text, one-letter aliases, and a callback for what is not known.
+ * Stands in for `@std/cli/parse-args` if JSR cannot be reached: flags with a
+ * text, flags without, defaults, one-letter aliases, and a callback for
+ * everything else.
  *
  * @module
  */
 
 /** The options of the real function that this project uses. */
-export interface ParseOptions {
-  /** Names of the flags. */
-  string: string[];
+export interface ParseOptions<S extends string, B extends string> {
+  /** Names of the flags that take a text. */
+  string?: readonly S[];
+  /** Names of the flags that take nothing. */
+  boolean?: readonly B[];
   /** One-letter names, each with the flag that it stands for. */
   alias?: Record<string, string>;
-  /** Called for every other flag and, with no `key`, for every operand; `false` drops it. */
+  /** Values of flags that are not given. Without it, a flag that takes nothing is `false`. */
+  default?: Record<string, unknown>;
+  /** Called for every other flag and, with no `key`, for every operand before `--`. `false` drops it. */
   unknown?: (arg: string, key?: string, value?: unknown) => unknown;
 }
 
+/** What {@linkcode parseArgs} returns. */
+export type Args<S extends string, B extends string> =
+  & { [name in S]: string }
+  & { [name in B]: boolean }
+  & { _: string[] };
+
 /**
- * Parses a command line: `--name=value`, `--name value`, `--name` and `-n`
- * (whose value is `""`), and operands; all after `--` is an operand.
+ * Parses a command line: `--name=value`, `--name value`, `--name`, `-n`, `-nm`,
+ * and operands. Everything after `--` is an operand. A flag that takes a text
+ * and has none is `""`.
  */
-export function parseArgs(
+export function parseArgs<S extends string = never, B extends string = never>(
   args: string[],
-  { string, alias = {}, unknown = () => true }: ParseOptions,
-): Record<string, string> & { _: string[] } {
-  const values: Record<string, string> = {};
+  options: ParseOptions<S, B>,
+): Args<S, B> {
+  const { alias = {}, unknown = () => true } = options;
+  const strings: readonly string[] = options.string ?? [];
+  const booleans: readonly string[] = options.boolean ?? [];
+  const values: Record<string, unknown> = {
+    ...Object.fromEntries(booleans.map((name) => [name, false])),
+    ...options.default,
+  };
+  const end = args.indexOf("--");
   const operands: string[] = [];
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i];
-    if (arg === "--") {
-      operands.push(...args.slice(i + 1));
-      break;
+  const rest = end === -1 ? [...args] : args.slice(0, end);
+
+  function keyOf(name: string): string {
+    return Object.hasOwn(alias, name) ? alias[name] : name;
+  }
+
+  function set(arg: string, name: string, value: unknown): void {
+    const key = keyOf(name);
+    const isKnown = strings.includes(key) || booleans.includes(key);
+    if (isKnown || unknown(arg, name, value) !== false) values[key] = value;
+  }
+
+  /** Returns the value of a flag that has none in its own argument. */
+  function takeValue(name: string): unknown {
+    const [next = ""] = rest;
+    const isBoolean = booleans.includes(keyOf(name));
+    if (isBoolean ? /^(true|false)$/.test(next) : /^[^-]/.test(next)) {
+      rest.shift();
+      return isBoolean ? next === "true" : next;
     }
-    const [, name, equals, text] = /^--?([^=]+)(=)?(.*)$/s.exec(arg) ?? [];
-    if (name === undefined) {
-      if (unknown(arg) !== false) operands.push(arg);
-      continue;
-    }
-    const key = alias[name] ?? name;
-    let value = text;
-    if (equals === undefined && /^[^-]/.test(args[i + 1] ?? "")) {
-      value = args[++i];
-    }
-    if (string.includes(key)) {
-      values[key] = value;
-    } else {
-      unknown(arg, name, value === "" && equals === undefined ? true : value);
+    return strings.includes(keyOf(name)) ? "" : true;
+  }
+
+  while (rest.length > 0) {
+    const arg = rest.shift()!;
+    // "--no-name=text" is "--name=text", as it is to the real function.
+    const [, name, text] = /^--(?:no-(?=.+=))?([^=]+)(?:=(.*))?$/s.exec(arg) ??
+      [];
+    if (text !== undefined) {
+      const isBoolean = booleans.includes(keyOf(name));
+      set(arg, name, isBoolean ? text !== "false" : text);
+    } else if (name !== undefined) {
+      set(arg, name, takeValue(name));
+    } else if (/^-./s.test(arg)) {
+      setLetters(arg);
+    } else if (unknown(arg) !== false) {
+      operands.push(arg);
     }
   }
-  return Object.assign(values, { _: operands });
+
+  /** Reads `-abc`, the flags of one letter each, and `-a=text`. */
+  function setLetters(arg: string): void {
+    for (let i = 1; i < arg.length; i++) {
+      const letter = arg[i];
+      const text = arg.slice(i + 1);
+      if (/^[-=]$|^\W.|=.|\d$/s.test(text)) {
+        return set(arg, letter, text.replace(/^.*?=/s, ""));
+      }
+      const isText = strings.includes(keyOf(letter));
+      set(arg, letter, text === "" ? takeValue(letter) : isText ? "" : true);
+    }
+  }
+
+  if (end !== -1) operands.push(...args.slice(end + 1));
+  return Object.assign(values, { _: operands }) as Args<S, B>;
 }

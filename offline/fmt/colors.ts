@@ -1,5 +1,5 @@
 /**
- * Stands in for `@std/fmt/colors` where JSR cannot be reached: the styles that
+ * Stands in for `@std/fmt/colors` if JSR cannot be reached: the styles that
  * this project uses, on top of `node:util`.
  *
  * @module
@@ -9,29 +9,26 @@ import { styleText } from "node:util";
 
 let enabled = !Deno.noColor;
 
-/** Turns styling on or off; off where `NO_COLOR` is set. */
+/** Turns styling on or off. It stays off if `NO_COLOR` is set. */
 export function setColorEnabled(value: boolean): void {
   if (!Deno.noColor) enabled = value;
 }
 
-type Style = Parameters<typeof styleText>[0];
+/** Returns a text with a style added. */
+export type Style = (text: string) => string;
 
-function style(format: Style): (text: string) => string {
+function style(format: Parameters<typeof styleText>[0]): Style {
   return (text) =>
     enabled ? styleText(format, text, { validateStream: false }) : text;
 }
 
 /** Bold. */
-export const bold = style("bold");
+export const bold: Style = style("bold");
 /** Faint. */
-export const dim = style("dim");
-/** Crossed out. */
-export const strikethrough = style("strikethrough");
+export const dim: Style = style("dim");
 /** Red. */
-export const red = style("red");
+export const red: Style = style("red");
 /** Green. */
-export const green = style("green");
-/** Yellow. */
-export const yellow = style("yellow");
+export const green: Style = style("green");
 /** Cyan. */
-export const cyan = style("cyan");
+export const cyan: Style = style("cyan");

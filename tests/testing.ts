@@ -11,7 +11,13 @@
  * @module
  */
 
-import config from "./deno.json" with { type: "json" };
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { Buffer } from "node:buffer";
+import config from "../deno.json" with { type: "json" };
+import { FrameDecoder } from "../framing.ts";
+
+/** The project's folder. */
+const ROOT = new URL("../", import.meta.url);
 
 /** How long anything may take, in milliseconds: a test that comes near this has failed. */
 export const DEADLINE = 60_000;
@@ -34,9 +40,13 @@ export interface StartOptions {
   shell?: string;
   /** Environment variables on top of those there are. */
   env?: Record<string, string>;
+  /** Arguments for Deno, in front of the script's file. */
+  denoArgs?: string[];
+  /** The script's file, when it is not the task's own. */
+  file?: string;
 }
 
-/** Registers a test that starts processes: ignored, with the reason in its name, where it cannot. */
+/** Registers a test that starts processes: ignored, with the reason in its name, when it cannot. */
 export function processTest(
   name: string,
   fn: (context: Deno.TestContext) => Promise<void>,
@@ -55,11 +65,21 @@ export function startScript(
   args: string[] = [],
   options: StartOptions = {},
 ): Script {
-  const [, run, ...flagsAndFile] = config.tasks[task].command.split(" ");
-  return startProcess(
-    [Deno.execPath(), run, "--no-prompt", ...flagsAndFile, ...args],
-    options,
-  );
+  return startProcess([...denoCommand(task, options), ...args], options);
+}
+
+/** Returns the command of a task in deno.json, word by word. */
+export function denoCommand(task: Task, options: StartOptions = {}): string[] {
+  const words = config.tasks[task].command.replaceAll("'", "").split(" ");
+  const file = options.file ?? words.at(-1)!;
+  return [
+    Deno.execPath(),
+    "run",
+    "--no-prompt",
+    ...words.slice(2, -1),
+    ...options.denoArgs ?? [],
+    file,
+  ];
 }
 
 /** Starts any program. */
@@ -73,13 +93,36 @@ export function startProcess(
   return new Script(
     new Deno.Command(file, {
       args,
-      cwd: import.meta.dirname,
+      cwd: ROOT,
       env: { NO_COLOR: "1", ...options.env },
-      stdin: "null",
+      stdin: "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn(),
   );
+}
+
+/** Starts a command at a pseudo-terminal, which terminal.py describes. */
+export function startAtTerminal(
+  command: string[],
+  options: StartOptions = {},
+): Script {
+  return startProcess(["python3", "tests/terminal.py", ...command], options);
+}
+
+/** Waits until a terminal's command has ended and left no process. Returns its exit code. */
+export async function endAtTerminal({ stdout }: Script): Promise<number> {
+  const [, code] = await stdout.waitFor(/code: (\d+)\r\n/);
+  const [terminal] = await stdout.waitFor(/^\/dev\/\S+/m);
+  let processes: string[] = [];
+  await until(() => `the end of ${processes}`, async () => {
+    const list = await output("ps", "-o", "args=", "-t", terminal);
+    processes = list.trim().split("\n").filter((args) =>
+      !/terminal\.py --shell/.test(args)
+    );
+    return processes.length === 0;
+  });
+  return Number(code);
 }
 
 /** Runs a script of this project to its end. */
@@ -131,6 +174,13 @@ export class Script implements AsyncDisposable {
     child.status.then(() => this.#hasEnded = true);
   }
 
+  /** Writes to the script's stdin, or types at its terminal: `"\x03"` is Ctrl+C. */
+  async type(text: string): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(text));
+    writer.releaseLock();
+  }
+
   get pid(): number {
     return this.#child.pid;
   }
@@ -168,6 +218,7 @@ export class Script implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill("SIGKILL");
     await this.#child.status;
+    await this.#child.stdin.close().catch(() => {});
     await Promise.all([this.stdout.close(), this.stderr.close()]);
   }
 }
@@ -304,11 +355,138 @@ export async function output(...command: string[]): Promise<string> {
   return (await process.result()).stdout;
 }
 
-/** A port where nobody listens. */
+/** Returns a port on loopback at which nothing listens. */
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
+
+/** How a server of bytes goes on after its last byte, or sends them. */
+export type Ending = "end" | "stall" | "drip";
+
+/** Serves every client the same bytes: then ends the stream, or stalls, or sends byte after byte and ends. */
+export async function serveBytes(
+  bytes: Uint8Array | string,
+  ending: Ending = "end",
+) {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on("error", () => {}); // A client may leave at any time.
+    socket.resume();
+    if (ending === "drip") return drip(socket, Buffer.from(bytes));
+    socket.write(bytes);
+    if (ending === "end") socket.end();
+  });
+  const listening = Promise.withResolvers<void>();
+  server.listen(0, "127.0.0.1", listening.resolve);
+  await within(listening.promise, () => "a port to listen on");
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: `127.0.0.1:${port}`,
+    flags: ["--port", String(port)],
+    reset() {
+      for (const socket of sockets) socket.resetAndDestroy();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      const closed = Promise.withResolvers<void>();
+      server.close(() => closed.resolve());
+      await closed.promise;
+    },
+  };
+}
+
+/** Sends byte after byte, each in a packet of its own. */
+function drip(socket: Socket, bytes: Uint8Array): void {
+  socket.setNoDelay();
+  let sent = 0;
+  const timer = setInterval(() => {
+    if (sent === bytes.length) {
+      clearInterval(timer);
+      socket.end();
+    } else {
+      socket.write(bytes.subarray(sent, ++sent));
+    }
+  }, 1);
+  socket.once("close", () => clearInterval(timer));
+}
+
+/**
+ * Reads the server's messages to the end of their stream, `chunk` bytes at a
+ * time. Throws unless all are messages of the activity, complete and in order.
+ */
+export async function readMessages(
+  connection: Deno.Conn,
+  chunk = 65_536,
+): Promise<string[]> {
+  const decoder = new FrameDecoder();
+  const buffer = new Uint8Array(chunk);
+  const messages: string[] = [];
+  while (true) {
+    const size = await within(
+      connection.read(buffer),
+      () => `message ${messages.length + 1}`,
+    );
+    if (size === null) break;
+    for (const payload of decoder.push(buffer.subarray(0, size))) {
+      const message = utf8.decode(payload);
+      const isInOrder = messages.length === 0 || message >= messages.at(-1)!;
+      if (!isInOrder || !/^The time is \d{10}\.\d{6}$/.test(message)) {
+        throw new Error(`${message} after ${messages.at(-1)}`);
+      }
+      messages.push(message);
+    }
+  }
+  decoder.end();
+  return messages;
+}
+
+/** The folder of a copy of a client. */
+export interface Copy extends AsyncDisposable {
+  /** The options with which `startScript` runs the copy. */
+  options: StartOptions;
+}
+
+/** Copies 01Soln with some of its text replaced, and framing.ts, into a folder that is removed when the copy is disposed of. */
+export async function copyClient(
+  edits: Record<string, string> = {},
+): Promise<Copy> {
+  let source = await Deno.readTextFile(new URL("streamClient01Soln.ts", ROOT));
+  for (const [text, by] of Object.entries(edits)) {
+    if (!source.includes(text)) throw new Error(`01Soln has no ${text}`);
+    source = source.replace(text, by);
+  }
+  const folder = await Deno.makeTempDir({ prefix: "a learner's folder " });
+  await Deno.copyFile(new URL("framing.ts", ROOT), `${folder}/framing.ts`);
+  await Deno.writeTextFile(`${folder}/client.ts`, source);
+  return {
+    options: {
+      file: `${folder}/client.ts`,
+      denoArgs: ["--config", `${import.meta.dirname}/../deno.json`],
+    },
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+/** What turns 01Soln into exercise 1, whatever streamClientEx1.ts holds by now. */
+export const EXERCISE: Record<string, string> = {
+  "received = received.subarray(end);": "received = new Uint8Array();",
+  "`M:": "`Message:",
+};
+
+/** Runs the same for several values, four at a time, as a process is mostly waited for. */
+export async function inParallel<T>(
+  values: Iterable<T>,
+  act: (value: T) => Promise<void>,
+): Promise<void> {
+  const rest = Iterator.from(values);
+  await Promise.all(Array.from({ length: 4 }, async () => {
+    for (const value of rest) await act(value);
+  }));
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Waits until a condition holds that nothing announces. */
 export async function until(

@@ -25,8 +25,8 @@ import {
   printOrEnd,
   seedFlag,
 } from "./command_line.ts";
-import config from "./deno.json" with { type: "json" };
-import { encodeFrame, HEADER_LENGTH } from "./framing.ts";
+import config from "../deno.json" with { type: "json" };
+import { encodeFrame, HEADER_LENGTH } from "../framing.ts";
 import { clip, visible } from "./trace.ts";
 
 async function main(): Promise<void> {
@@ -342,7 +342,7 @@ async function readText(
 
 /** The client as a process that may reach its server and nothing else. */
 function start(program: string[], port: number): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
+  const client = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       "--no-prompt",
@@ -357,6 +357,18 @@ function start(program: string[], port: number): Deno.ChildProcess {
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  clients.add(client);
+  client.status.then(() => clients.delete(client));
+  return client;
+}
+
+/** The clients that are running. */
+const clients = new Set<Deno.ChildProcess>();
+
+/** Leaves no client behind, and no file: `unload` removes that. */
+function interrupt(code: number): never {
+  for (const client of clients) client.kill("SIGKILL");
+  Deno.exit(code);
 }
 
 async function findFile(name: string): Promise<string> {
@@ -381,7 +393,7 @@ async function programOf(file: string): Promise<string[]> {
     if (!await isFile(path)) {
       // Deno spells a tilde as it is, node:url does not.
       const url = pathToFileURL(path).href.replaceAll("%7E", "~");
-      imports[url] = import.meta.resolve(module);
+      imports[url] = import.meta.resolve(`.${module}`);
     }
   }
   if (Object.keys(imports).length === 0) return program;
@@ -401,8 +413,8 @@ async function programOf(file: string): Promise<string[]> {
   return [`--import-map=${map}`, ...program];
 }
 
-const ROOT = import.meta.dirname!;
-const MODULES = ["./framing.ts", "./client.ts", "./command_line.ts"];
+const ROOT = resolve(import.meta.dirname!, "..");
+const MODULES = ["./framing.ts"];
 
 async function isFile(path: string): Promise<boolean> {
   try {
@@ -705,4 +717,8 @@ const flags = parseCommandLine({
   }),
 });
 setColorEnabled(Deno.stdout.isTerminal());
+Deno.addSignalListener("SIGINT", () => interrupt(130));
+if (Deno.build.os !== "windows") {
+  Deno.addSignalListener("SIGTERM", () => interrupt(143));
+}
 await main();

@@ -33,7 +33,7 @@ processTest("a Python client reads what the server sends", async () => {
   await using server = await startServer(["--interval", "0"]);
   await using client = startProcess([
     python,
-    "interop/client.py",
+    "tests/interop/client.py",
     String(server.port),
   ]);
   const { code, stdout, stderr } = await client.result();
@@ -45,7 +45,7 @@ processTest("a Python client reads what the server sends", async () => {
 processTest(
   "01Soln prints what a Python server sends, though it leaves the connection open",
   async () => {
-    await using server = startProcess([python, "interop/server.py"]);
+    await using server = startProcess([python, "tests/interop/server.py"]);
     const [port] = await server.stdout.waitFor(/^\d+(?=\r?\n)/);
     await using client = startScript("client", [`--port=${port}`]);
     await client.stdout.waitFor(/(M:.*\n){20}/);

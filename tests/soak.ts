@@ -13,11 +13,16 @@
  */
 
 import { connect, type Socket } from "node:net";
-import { fail, parseCommandLine, seconds, seedFlag } from "./command_line.ts";
-import { readStream } from "./crowd.ts";
+import {
+  fail,
+  parseCommandLine,
+  seconds,
+  seedFlag,
+} from "../lesson/command_line.ts";
 import {
   type Holdings,
   holdings,
+  readMessages,
   type Server,
   startServer,
   tellsHoldings,
@@ -72,10 +77,8 @@ async function comeInGood(targets: Target[], random: Random, end: number) {
     const chunkSize = Math.ceil(count * 39 / (20 + random() * 2000));
     // Whoever starts late finds its first messages waiting.
     if (random() < 0.3) await sleep(random() * 200);
-    await within(
-      readStream(connection, count, chunkSize),
-      () => `the end of a stream of ${count} messages`,
-    );
+    const { length } = await readMessages(connection, chunkSize);
+    if (length !== count) throw new Error(`${length} messages of ${count}`);
     tally.good++;
     tally.messages += count;
   }

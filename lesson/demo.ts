@@ -1,6 +1,6 @@
 /**
- * The whole activity in one command, for a first look: the real server, and the
- * real clients that read from it.
+ * The activity in one command, for a first look: the real server, and both
+ * clients reading from it.
  *
  * ```shell
  * deno task demo
@@ -11,6 +11,7 @@
 
 import { bold, setColorEnabled } from "@std/fmt/colors";
 
+const root = new URL("../", import.meta.url);
 /** The processes that are running. */
 const children = new Set<Deno.ChildProcess>();
 
@@ -19,35 +20,38 @@ async function main(): Promise<void> {
   const paced = await startServer();
   const fast = await startServer("--interval", "0");
 
-  heading("streamClientEx1.ts, a message every 0.1 s: all 20");
+  heading("streamClientEx1.ts, with a message every 0.1 s");
   await runClient("streamClientEx1.ts", paced);
-
-  heading(
-    "streamClientEx1.ts, the same messages at full speed: loses its place",
-  );
-  await runClient("streamClientEx1.ts", fast);
-
-  heading("streamClient01Soln.ts at full speed: all 20");
+  heading("streamClientEx1.ts, with the same messages at full speed");
+  const isLost = !await runClient("streamClientEx1.ts", fast);
+  heading("streamClient01Soln.ts, at full speed");
   await runClient("streamClient01Soln.ts", fast);
 
-  heading("What streamServer.ts printed");
-  console.log(abbreviate(await stopServer(paced)));
-  console.log(abbreviate(await stopServer(fast)));
-
+  heading("What the servers printed");
+  for (const server of [paced, fast]) {
+    stop(server.process);
+    console.log(abbreviate(await server.output));
+  }
   heading("What the difference means");
   console.log(
-    "TCP carries bytes, not messages: one read may bring the end of one message and the beginning of the next, and only a client that keeps that beginning stays in its place.",
+    `TCP carries bytes, not messages: one read may bring the end of one message and
+the beginning of the next. Only a client that keeps this beginning keeps its
+place in the stream. Ex1 ${
+      isLost
+        ? "throws it away: to change that is the exercise."
+        : "kept its place here: is the exercise solved? deno task exercise"
+    }`,
   );
 }
 
 interface Server {
   process: Deno.ChildProcess;
   port: string;
-  /** Everything that it prints to stdout. */
+  /** Everything that the server prints to stdout. */
   output: Promise<string>;
 }
 
-/** Starts the server on a port that is free, and waits until it listens there. */
+/** Starts a server on a free port, and waits until it listens. */
 async function startServer(...args: string[]): Promise<Server> {
   const process = start("streamServer.ts", ["--port", "0", ...args], "piped");
   const output = new Response(process.stdout).text();
@@ -58,17 +62,12 @@ async function startServer(...args: string[]): Promise<Server> {
     const port = /^Listening on .*:(\d+)$/m.exec(said)?.[1];
     if (port !== undefined) return { process, port, output };
   }
-  console.error(said);
-  throw new Error("Cannot run the demo: the server did not start");
+  throw new Error(`Cannot run the demo: the server did not start: ${said}`);
 }
 
-async function stopServer({ process, output }: Server): Promise<string> {
-  process.kill(Deno.build.os === "windows" ? "SIGKILL" : "SIGINT");
-  return await output;
-}
-
-async function runClient(file: string, { port }: Server): Promise<void> {
-  await start(file, ["--port", port], "inherit").status;
+/** Runs a client to its end. Returns whether it succeeded. */
+async function runClient(file: string, { port }: Server): Promise<boolean> {
+  return (await start(file, ["--port", port], "inherit").status).success;
 }
 
 function start(
@@ -78,7 +77,7 @@ function start(
 ): Deno.ChildProcess {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--allow-net=127.0.0.1", file, ...args],
-    cwd: new URL(".", import.meta.url),
+    cwd: root,
     stdin: "null",
     stdout: output,
     stderr: output,
@@ -88,7 +87,7 @@ function start(
   return child;
 }
 
-/** Of each client's messages the first and the last, and how many there are between them. */
+/** Returns the first and the last message for each client, and how many are between them. */
 function abbreviate(output: string): string {
   return output.trimEnd().replaceAll(
     /^(\d+ .*\n)((?:\d+ .*\n)+)(?=\d+ )/gm,
@@ -101,21 +100,28 @@ function heading(text: string): void {
   console.log(`\n${bold(`== ${text} ==`)}`);
 }
 
-/** Leaves no process behind, whichever way the demo ends. */
-function stop(): void {
-  for (const child of children) child.kill("SIGKILL");
+/** Ends a process that may have ended by itself. */
+function stop(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has just ended.
+  }
 }
 
-function interrupt(): never {
-  stop();
-  Deno.exit(130);
+/** Leaves no process behind. */
+function interrupt(code: number): never {
+  children.forEach(stop);
+  Deno.exit(code);
 }
 
-Deno.addSignalListener("SIGINT", interrupt);
-if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", interrupt);
+Deno.addSignalListener("SIGINT", () => interrupt(130));
+if (Deno.build.os !== "windows") {
+  Deno.addSignalListener("SIGTERM", () => interrupt(143));
+}
 try {
   await main();
 } finally {
-  stop();
+  children.forEach(stop);
 }
 Deno.exit();

@@ -31,13 +31,13 @@ processTest("10,000 clients at once get 20 whole messages each", async () => {
     crowds.use(startProcess(
       [
         Deno.execPath(),
-        ...["run", "--no-prompt", "--allow-net=127.0.0.1", "crowd.ts"],
-        ...["--port", String(server.port), "--clients", String(size)],
+        ...["run", "--no-prompt", "--allow-net=127.0.0.1", "tests/crowd.ts"],
+        ...[String(server.port), String(size)],
       ],
       { shell: `ulimit -n ${size + SPARE}` },
     )));
 
-  for (const crowd of started) await crowd.stdout.waitFor(/^done$/m);
+  for (const crowd of started) await crowd.stdout.waitFor(/^done: true$/m);
 
   // All are there still, so that one more is one too many.
   const { code, stdout } = await runScript("client", server.flags);

@@ -1,0 +1,184 @@
+/**
+ * Connects like a client, and draws what each read brings: which bytes are
+ * header and which payload, and how much is still to come.
+ *
+ * ```text
+ * read 3      16 bytes                      '.69550529       '
+ *   payload   7 bytes, complete             (.695505)
+ *   header    9 bytes, 1 to come            [29       ]
+ * ```
+ *
+ * ```shell
+ * deno task trace
+ * deno task trace --chunk 39
+ * ```
+ *
+ * @module
+ */
+
+import { cyan, dim, green, red, setColorEnabled } from "@std/fmt/colors";
+import {
+  fail,
+  formatAddress,
+  hostnameFlag,
+  integer,
+  parseCommandLine,
+  portFlag,
+  printOrEnd,
+} from "./command_line.ts";
+import { Divider, type Piece } from "./reading.ts";
+
+/** Columns: a label, what there is to know, and the bytes; 80 in all. */
+const LABEL_WIDTH = 12;
+const FACTS_WIDTH = 30;
+const BYTES_WIDTH = 38;
+
+const STYLES = {
+  header: { paint: cyan, brackets: "[]" },
+  payload: { paint: green, brackets: "()" },
+  invalid: { paint: red, brackets: "??" },
+};
+
+/**
+ * Draws one read.
+ *
+ * @param number The number of the read in the stream, from 1.
+ * @param read The bytes that the read brought.
+ * @param pieces What a {@linkcode Divider} made of them.
+ * @returns Lines of up to 80 columns, in color if color is enabled.
+ */
+export function drawRead(
+  number: number,
+  read: Uint8Array,
+  pieces: Piece[],
+): string {
+  const text = clip(["'", ...visible(read), "'"], BYTES_WIDTH);
+  return [
+    row(`read ${number}`, count(read), text),
+    ...pieces.map(drawPiece),
+  ].join("\n");
+}
+
+function drawPiece({ part, bytes, arrived, total }: Piece): string {
+  const { paint, brackets: [open, close] } = STYLES[part];
+  const missing = total - arrived;
+  const note = part === "invalid"
+    ? "not a header"
+    : missing > 0
+    ? `${missing} to come`
+    : "complete";
+  const text = clip(visible(bytes), BYTES_WIDTH - 2);
+  return row(
+    `  ${part}`,
+    `${count(bytes)}, ${note}`,
+    open + paint(text) + close,
+  );
+}
+
+function count({ length }: Uint8Array): string {
+  return `${length} ${length === 1 ? "byte" : "bytes"}`;
+}
+
+function row(label: string, facts: string, bytes: string): string {
+  return label.padEnd(LABEL_WIDTH) + dim(facts.padEnd(FACTS_WIDTH)) + bytes;
+}
+
+/** Returns bytes as text, one string per character, with escapes for bytes that are not UTF-8. */
+export function visible(bytes: Uint8Array): string[] {
+  const characters: string[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const [length, text] = character(bytes, at);
+    characters.push(
+      text === undefined ? `\\x${hex(bytes[at])}` : visibleCharacter(text),
+    );
+    at += length;
+  }
+  return characters;
+}
+
+/** Returns a character, or an escape for a control character or an unusual space. */
+function visibleCharacter(text: string): string {
+  if (text === " " || !/[\p{C}\p{Z}]/u.test(text)) return text;
+  return ESCAPES[text] ?? `\\u{${hex(text.codePointAt(0) ?? 0)}}`;
+}
+
+function hex(value: number): string {
+  return value.toString(16).toUpperCase().padStart(2, "0");
+}
+
+const ESCAPES: Record<string, string> = {
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\0": "\\0",
+};
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Returns the length and the text of the character that begins at a byte, without text if none does. */
+function character(
+  bytes: Uint8Array,
+  at: number,
+): [number, string | undefined] {
+  const lead = bytes[at];
+  const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  try {
+    return [length, utf8.decode(bytes.subarray(at, at + length))];
+  } catch {
+    return [1, undefined];
+  }
+}
+
+/** Returns as many characters as fit, and `…` for the others. */
+export function clip(characters: string[], width: number): string {
+  let used = 0;
+  for (const [i, character] of characters.entries()) {
+    const isWide =
+      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
+        .test(character);
+    used += isWide ? 2 : character.length;
+    // The last column is for the ellipsis, unless nothing follows.
+    if (used > width - (i < characters.length - 1 ? 1 : 0)) {
+      return characters.slice(0, i).join("") + "…";
+    }
+  }
+  return characters.join("");
+}
+
+async function main(): Promise<void> {
+  const { hostname, port, chunk } = parseCommandLine({
+    command: "deno task trace",
+    about: "Draws every read of a stream from streamServer.ts.",
+  }, {
+    hostname: hostnameFlag("the server's address"),
+    port: portFlag("the server's port", 1),
+    chunk: integer({
+      placeholder: "BYTES",
+      about: "bytes to ask for per read",
+      min: 1,
+      max: 2 ** 24,
+      fallback: 16,
+    }),
+  });
+  setColorEnabled(Deno.stdout.isTerminal());
+  try {
+    using connection = await Deno.connect({ hostname, port });
+    const divider = new Divider();
+    const buffer = new Uint8Array(chunk);
+    for (let number = 1;; number++) {
+      const size = await connection.read(buffer);
+      if (size === null) break;
+      const read = buffer.subarray(0, size);
+      printOrEnd(drawRead(number, read, divider.divide(read)));
+    }
+  } catch (error) {
+    const address = formatAddress({ hostname, port });
+    fail(
+      error instanceof Deno.errors.ConnectionRefused
+        ? `nothing listens on ${address}. Start the server first, in another terminal: deno task server --hostname ${hostname} --port ${port}`
+        : `the connection to ${address} failed (${(error as Error).message})`,
+    );
+  }
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,467 @@
+/**
+ * Runs setup.ts in copies of the project, with a registry on this machine that
+ * answers as JSR and npm do, or as a bad network does.
+ *
+ * @module
+ */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+import {
+  freePort,
+  isPosix,
+  processTest,
+  Script,
+  until,
+  within,
+} from "../tests/testing.ts";
+
+/** What setup says. */
+const GETTING =
+  "setup: getting @std from JSR and fast-check from npm, for 20 seconds at most\n";
+const STAND_INS =
+  "setup: the stand-ins in offline/ take its place (to ask JSR again, delete vendor/)\n";
+const NO_NPM =
+  "setup: everything works but the tests and deno task fuzz, which will ask npm again\n";
+const DONE = "setup: done\n";
+
+/** What the task gives Deno. */
+const TASK_FLAGS = config.tasks.setup.command.split(" ").slice(2, -1);
+const READ_ONLY = TASK_FLAGS.filter((flag) => !flag.includes("write"));
+
+/** The modules of @std that the project uses: package, file, and export. */
+const MODULES = [
+  { name: "assert", file: "mod.ts", as: "." },
+  { name: "cli", file: "parse_args.ts", as: "./parse-args" },
+  { name: "fmt", file: "colors.ts", as: "./colors" },
+] as const;
+
+/** A registry, or what a network puts in its place. */
+type Registry = (request: Request) => Response | Promise<Response>;
+
+/** Delivers the stand-ins as packages of JSR, with a comment added, and an empty fast-check. */
+const deliver: Registry = async ({ url }) => {
+  const { pathname } = new URL(url);
+  if (pathname === "/fast-check") {
+    const [, version] = config.scopes["./"]["fast-check"].split("@");
+    const dist = { tarball: new URL("/empty.tgz", url) };
+    const versions = { [version]: { name: "fast-check", version, dist } };
+    return Response.json({ name: "fast-check", versions });
+  }
+  if (pathname === "/empty.tgz") {
+    const tar = new Blob([new Uint8Array(1024)]).stream();
+    return new Response(tar.pipeThrough(new CompressionStream("gzip")));
+  }
+  for (const { name, file, as } of MODULES) {
+    const [, version] = config.imports[`@std/${name}`].split(/@(?=\d)/);
+    const text = read(`offline/${name}/${file}`) + FROM_JSR;
+    switch (pathname) {
+      case `/@std/${name}/meta.json`:
+        return Response.json({
+          scope: "std",
+          name,
+          versions: { [version]: {} },
+        });
+      case `/@std/${name}/${version}_meta.json`: {
+        const bytes = new TextEncoder().encode(text);
+        const sha = await crypto.subtle.digest("SHA-256", bytes);
+        const checksum = `sha256-${new Uint8Array(sha).toHex()}`;
+        return Response.json({
+          manifest: { [`/${file}`]: { size: bytes.length, checksum } },
+          exports: { [as]: `./${file}` },
+        });
+      }
+      case `/@std/${name}/${version}/${file}`:
+        return new Response(text, {
+          headers: { "content-type": "text/typescript" },
+        });
+    }
+  }
+  return new Response("Not found", { status: 404 });
+};
+const FROM_JSR = "// From JSR\n";
+
+const refuse: Registry = () => new Response("No", { status: 403 });
+
+/** Sends the page on which a hotel's guests log in. */
+const intercept: Registry = () =>
+  new Response("<!doctype html><title>Log in</title>", {
+    headers: { "content-type": "text/html" },
+  });
+
+/** Answers with a name that clears a terminal. */
+const sendControls: Registry = () =>
+  Response.json({ scope: "std", name: "\x1b[2J\u202e", versions: {} });
+
+/** Begins an answer, and never ends it. */
+const stall: Registry = () => {
+  stalled++;
+  const cancel = () => void stalled--; // The client is gone.
+  return new Response(new ReadableStream({ cancel }));
+};
+let stalled = 0;
+
+/** Delivers one module of three. */
+const deliverPart: Registry = (request) =>
+  /(parse_args|colors)\.ts$/.test(request.url)
+    ? stall(request)
+    : deliver(request);
+
+/** Asks one registry for JSR's packages, and another for npm's. */
+function both(jsr: Registry, npm: Registry): Registry {
+  return (request) =>
+    request.url.includes("/@std/") ? jsr(request) : npm(request);
+}
+
+/** A copy of the project, on a machine that has nothing cached. */
+class Project implements AsyncDisposable {
+  registry: Registry;
+  readonly #folder = Deno.makeTempDirSync({ prefix: "a project " });
+  readonly #server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) => this.registry(request),
+  );
+
+  constructor(registry: Registry) {
+    this.registry = registry;
+    this.write("deno.json", JSON.stringify(config));
+    this.write("offline/setup.ts", read("offline/setup.ts"));
+    this.write("offline/offline_test.ts", read("offline/offline_test.ts"));
+    for (const { name, file } of MODULES) {
+      this.write(`offline/${name}/${file}`, read(`offline/${name}/${file}`));
+    }
+  }
+
+  write(file: string, text: string): void {
+    const path = `${this.#folder}/${file}`;
+    Deno.mkdirSync(path.replace(/[^/]+$/, ""), { recursive: true });
+    Deno.writeTextFileSync(path, text);
+  }
+
+  remove(file: string): void {
+    Deno.removeSync(`${this.#folder}/${file}`, { recursive: true });
+  }
+
+  /** Returns the modules in `vendor/`, by name. */
+  modules(folder = `${this.#folder}/vendor`): Record<string, string> {
+    const modules: Record<string, string> = {};
+    for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+      const path = `${folder}/${name}`;
+      if (isDirectory) Object.assign(modules, this.modules(path));
+      if (name.endsWith(".ts")) modules[name] = Deno.readTextFileSync(path);
+    }
+    return modules;
+  }
+
+  /** Starts Deno in the copy. */
+  deno(args: string[], env: Record<string, string> = {}): Script {
+    const registry = `http://127.0.0.1:${this.#server.addr.port}/`;
+    const command = new Deno.Command(Deno.execPath(), {
+      args,
+      cwd: this.#folder,
+      env: {
+        DENO_DIR: `${this.#folder}/cache`,
+        JSR_URL: registry,
+        NO_COLOR: "1",
+        NPM_CONFIG_REGISTRY: registry,
+        ...env,
+      },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    });
+    return new Script(command.spawn());
+  }
+
+  /** Starts setup as the task does, with other flags for Deno. */
+  startSetup(
+    args: string[] = [],
+    env?: Record<string, string>,
+    flags = TASK_FLAGS,
+  ): Script {
+    return this.deno(["run", ...flags, "offline/setup.ts", ...args], env);
+  }
+
+  /** Runs setup. Returns what it says. */
+  async setup(args?: string[], env?: Record<string, string>): Promise<string> {
+    await using setup = this.startSetup(args, env);
+    const { code, stdout, stderr } = await setup.result();
+    assertEquals({ code, stdout }, { code: 0, stdout: "" }, stderr);
+    return stderr;
+  }
+
+  /** Checks that all of @std is from one source and works without a registry, and that setup has no more to do. */
+  async check(
+    source: "JSR" | "offline/",
+    env?: Record<string, string>,
+  ): Promise<void> {
+    this.registry = stall;
+    const modules = Object.values(this.modules());
+    assertEquals(
+      modules.map((text) => text.endsWith(FROM_JSR)),
+      MODULES.map(() => source === "JSR"),
+    );
+    const args = ["test", "--cached-only", "--no-check", "offline"];
+    await using test = this.deno(args, env);
+    const { code, stdout, stderr } = await test.result();
+    assertEquals(code, 0, stdout + stderr);
+    assertEquals(await this.setup([], env), "");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.shutdown();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+/** Returns the text of a file of this project. */
+function read(file: string): string {
+  return Deno.readTextFileSync(new URL(`../${file}`, import.meta.url));
+}
+
+processTest("setup gets @std from JSR and fast-check from npm", async () => {
+  await using project = new Project(deliver);
+  assertEquals(await project.setup(), GETTING + DONE);
+  await project.check("JSR");
+});
+
+/** What may be wrong with a registry, and how setup ends its line about JSR, and about npm. */
+const FAULTS: [what: string, registry: Registry, jsr: RegExp, npm: RegExp][] = [
+  ["refuses", refuse, /failed: 403 Forbidden$/, /"fast-check"$/],
+  ["is a login page", intercept, /'@std\/assert' failed/, /"fast-check"$/],
+  ["sends control characters", sendControls, /@std\/assert/, /\[2J '/],
+  ["stalls", stall, /more than 0.5 seconds$/, /more than 0.5 seconds$/],
+];
+
+for (const [what, registry, jsr, npm] of FAULTS) {
+  const args = what === "stalls" ? ["0.5"] : [];
+  const begins = GETTING.replace("20", args[0] ?? "20");
+  const env = { FORCE_COLOR: "1" };
+
+  processTest(`setup lays out the stand-ins if JSR ${what}`, async () => {
+    await using project = new Project(both(registry, deliver));
+    const says = await project.setup(args, env);
+    const [getting, fault, ...rest] = says.split(/^/m);
+    assertMatch(fault, /^setup: cannot get @std from JSR: \P{C}+\n$/u);
+    assertMatch(fault.trim(), jsr);
+    assertEquals([getting, ...rest], [begins, STAND_INS, DONE]);
+    await project.check("offline/");
+  });
+
+  processTest(`setup says what works if npm ${what}`, async () => {
+    await using project = new Project(both(deliver, registry));
+    const says = await project.setup(args, env);
+    const [getting, fault, ...rest] = says.split(/^/m);
+    assertMatch(fault, /^setup: cannot get fast-check from npm: \P{C}+\n$/u);
+    assertMatch(fault.trim(), npm);
+    assertEquals([getting, ...rest], [begins, NO_NPM, DONE]);
+    await project.check("JSR");
+  });
+}
+
+processTest("setup lays out the stand-ins if JSR stalls half way", async () => {
+  await using project = new Project(deliverPart);
+  assertMatch(
+    await project.setup(["0.5"]),
+    /: it took more than 0.5 seconds$/m,
+  );
+  await project.check("offline/");
+});
+
+processTest(
+  "setup lays out the stand-ins if no registry can be reached",
+  async () => {
+    await using project = new Project(stall);
+    using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    for (const port of [freePort(), silent.addr.port]) {
+      const nobody = `http://127.0.0.1:${port}/`;
+      const env = { JSR_URL: nobody, NPM_CONFIG_REGISTRY: nobody };
+      const lines = (await project.setup(["0.5"], env)).split(/^/m);
+      const [jsr] = lines.splice(1, 1);
+      assertMatch(jsr, /^setup: cannot get @std from JSR: .+\n$/);
+      const [npm] = lines.splice(2, 1);
+      assertMatch(npm, /^setup: cannot get fast-check from npm: .+\n$/);
+      assertEquals(lines, [
+        GETTING.replace("20", "0.5"),
+        STAND_INS,
+        NO_NPM,
+        DONE,
+      ]);
+      await project.check("offline/", env);
+      project.remove("vendor");
+    }
+  },
+);
+
+processTest(
+  "setup gets @std after Deno kept a login page in its place",
+  async () => {
+    await using project = new Project(intercept);
+    await using test = project.deno(["check", "offline/offline_test.ts"]);
+    const { code } = await test.result();
+    assertEquals(code, 1);
+    project.registry = deliver;
+    assertEquals(await project.setup(), GETTING + DONE);
+    await project.check("JSR");
+  },
+);
+
+processTest("setup asks JSR again after vendor/ was deleted", async () => {
+  await using project = new Project(intercept);
+  await project.setup();
+  await project.check("offline/");
+  project.remove("vendor");
+  project.registry = deliver;
+  assertEquals(await project.setup(), GETTING + DONE);
+  await project.check("JSR");
+});
+
+processTest(
+  "setup exchanges all packages if the version of one changes",
+  async () => {
+    await using project = new Project(refuse);
+    const older = { ...config.imports, "@std/fmt": "jsr:@std/fmt@1.0.0" };
+    project.write("deno.json", JSON.stringify({ ...config, imports: older }));
+    await project.setup();
+    project.write("deno.json", JSON.stringify(config));
+    project.registry = deliver;
+    assertEquals(await project.setup(), GETTING + DONE);
+    await project.check("JSR");
+  },
+);
+
+processTest(
+  "setup lays out a stand-in that was edited, and says nothing",
+  async () => {
+    await using project = new Project(refuse);
+    await project.setup();
+    const edited = `${read("offline/fmt/colors.ts")}// Edited\n`;
+    project.write("offline/fmt/colors.ts", edited);
+    await project.check("offline/");
+    assertEquals(project.modules()["colors.ts"], edited);
+  },
+);
+
+processTest("two setups at the same time fill vendor/ once", async () => {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  await using project = new Project(async (request) => {
+    asked.resolve();
+    await answer.promise;
+    return deliver(request);
+  });
+  await using first = project.startSetup();
+  await within(asked.promise, () => "a request");
+  await using second = project.startSetup();
+  await second.stderr.waitFor(/waiting/);
+  answer.resolve();
+  assertEquals((await first.result()).stderr, GETTING + DONE);
+  const { code, stderr } = await second.result();
+  assertEquals(code, 0);
+  assertEquals(stderr, "setup: waiting for the setup of another task\n");
+  await project.check("JSR");
+});
+
+for (
+  const [signal, exitCode] of [["SIGHUP", 129], ["SIGINT", 130], [
+    "SIGTERM",
+    143,
+  ]] as const
+) {
+  processTest(
+    `${signal} ends setup and its downloads, and the next setup starts again`,
+    async () => {
+      await using project = new Project(both(deliverPart, stall));
+      await using setup = project.startSetup();
+      await until(
+        () => "two modules and fast-check",
+        () => stalled === 3,
+      );
+      setup.kill(signal);
+      const { code, stderr } = await setup.result();
+      assertEquals({ code, stderr }, { code: exitCode, stderr: GETTING });
+      await until(
+        () => "the end of the downloads",
+        () => stalled === 0,
+      );
+      project.registry = refuse;
+      assertMatch(await project.setup(), /stand-ins/);
+      await project.check("offline/");
+    },
+    isPosix ? undefined : "needs POSIX signals",
+  );
+}
+
+processTest("setup only reads if vendor/ is right", async () => {
+  await using project = new Project(deliver);
+  await project.setup();
+  const flags = TASK_FLAGS.filter((flag) => /read|env/.test(flag));
+  await using setup = project.startSetup([], {}, flags);
+  const { code, stderr } = await setup.result();
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+});
+
+processTest(
+  "setup without permission to write says nothing if vendor/ is right",
+  async () => {
+    await using project = new Project(deliver);
+    await project.setup();
+    project.remove("vendor/setup.txt"); // as if Deno alone had filled it
+    await using setup = project.startSetup([], {}, READ_ONLY);
+    const { code, stderr } = await setup.result();
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  },
+);
+
+processTest(
+  "setup without permission to write says what to do if vendor/ is missing",
+  async () => {
+    await using project = new Project(deliver);
+    await using setup = project.startSetup([], {}, READ_ONLY);
+    const { code, stderr } = await setup.result();
+    assertEquals(code, 1);
+    assertMatch(
+      stderr,
+      /^error: cannot fill vendor\/: .+\. Use a copy of the project in a folder that you may write to\n$/,
+    );
+  },
+);
+
+for (const seconds of ["0", "1e9", "ten"]) {
+  processTest(`setup refuses to wait ${seconds} seconds`, async () => {
+    await using project = new Project(deliver);
+    await using setup = project.startSetup([seconds]);
+    const { code, stderr } = await setup.result();
+    assertEquals(code, 2);
+    assertEquals(
+      stderr,
+      `error: setup takes a number of seconds, not "${seconds}"\n`,
+    );
+  });
+}
+
+const VERSIONS = { "1.46.3": false, "2.8.3": false, "2.10.0": true };
+
+for (const [version, isAccepted] of Object.entries(VERSIONS)) {
+  processTest(
+    `setup ${isAccepted ? "accepts" : "refuses"} Deno ${version}`,
+    async () => {
+      await using project = new Project(deliver);
+      project.write(
+        "version.ts",
+        `Object.defineProperty(Deno, "version", { value: { deno: "${version}" } });`,
+      );
+      const flags = [...TASK_FLAGS, "--preload=version.ts"];
+      await using setup = project.startSetup([], {}, flags);
+      const { code, stderr } = await setup.result();
+      assertEquals(
+        { code, stderr },
+        isAccepted ? { code: 0, stderr: GETTING + DONE } : {
+          code: 1,
+          stderr:
+            `error: this project needs Deno 2.9 or later, and this is ${version}. To upgrade: deno upgrade\n`,
+        },
+      );
+    },
+  );
+}

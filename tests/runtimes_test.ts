@@ -1,0 +1,214 @@
+/**
+ * framing.ts where it promises to run: in Node.js and Bun as it is, and with
+ * TypeScript's compiler, each in the least version that it states.
+ *
+ * The programs come from npm, into a temporary folder.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+
+const TYPESCRIPT = "5.2.2";
+const NODE = "22.18.0";
+const BUN = "1.2.23";
+
+const root = new URL("..", import.meta.url);
+const { os, arch } = Deno.build;
+const system = os === "windows" ? "win" : os;
+const cpu = arch === "x86_64" ? "x64" : "arm64";
+const nodePackage = `node-${system}-${cpu}`;
+const bunPackage = `@oven/bun-${os}-${
+  arch === "x86_64" ? "x64-baseline" : "aarch64"
+}`;
+const suffix = os === "windows" ? ".exe" : "";
+
+let folder = "";
+const reason = await install();
+
+/** Gets the programs into a folder. Returns the reason if that is not possible. */
+async function install(): Promise<string | undefined> {
+  for (const name of ["run", "read", "write"] as const) {
+    const { state } = await Deno.permissions.query({ name });
+    if (state !== "granted") return `needs --allow-${name}`;
+  }
+  folder = await Deno.makeTempDir();
+  addEventListener(
+    "unload",
+    () => Deno.removeSync(folder, { recursive: true }),
+  );
+  const dependencies = {
+    typescript: TYPESCRIPT,
+    "@types/node": NODE,
+    [nodePackage]: NODE,
+    [bunPackage]: BUN,
+  };
+  await write("package.json", JSON.stringify({ type: "module", dependencies }));
+  await write("deno.json", "{}");
+  await Deno.copyFile(new URL("framing.ts", root), `${folder}/framing.ts`);
+  const { success } = await run(Deno.execPath(), "install", "--quiet");
+  return success ? undefined : "npm cannot be reached";
+}
+
+function write(file: string, text: string): Promise<void> {
+  return Deno.writeTextFile(`${folder}/${file}`, text);
+}
+
+async function run(program: string, ...args: string[]) {
+  const command = new Deno.Command(program, {
+    args,
+    cwd: folder,
+    env: { NO_COLOR: "1" },
+  });
+  const { success, stdout, stderr } = await command.output();
+  const utf8 = new TextDecoder();
+  return { success, output: utf8.decode(stdout) + utf8.decode(stderr) };
+}
+
+function runtimeTest(name: string, fn: () => Promise<void>): void {
+  const why = reason === undefined ? "" : ` (ignored: ${reason})`;
+  Deno.test({ name: name + why, ignore: reason !== undefined, fn });
+}
+
+for (const library of ["@types/node", "the DOM library"]) {
+  runtimeTest(
+    `framing.ts passes the type check of TypeScript ${TYPESCRIPT} with ${library}`,
+    async () => {
+      const isDom = library !== "@types/node";
+      await write(
+        "tsconfig.json",
+        JSON.stringify({
+          compilerOptions: {
+            lib: isDom ? ["ES2022", "DOM"] : ["ES2022"],
+            types: isDom ? [] : ["node"],
+            target: "ES2022",
+            module: "ESNext",
+            moduleResolution: "bundler",
+            isolatedModules: true,
+            noEmit: true,
+            noImplicitOverride: true,
+            skipLibCheck: true,
+            strict: true,
+          },
+          files: ["framing.ts"],
+        }),
+      );
+      const tsc = ["node_modules/typescript/lib/tsc.js", "-p", "tsconfig.json"];
+      assertEquals(await run(Deno.execPath(), "run", "-A", ...tsc), {
+        success: true,
+        output: "",
+      });
+    },
+  );
+}
+
+/** A program that uses every part of framing.ts. It prints nothing if all is right. */
+const PROGRAM = `
+  import { deepEqual, equal } from "node:assert/strict";
+  import * as framing from "./framing.ts";
+
+  const texts: string[] = ["one", "ü".repeat(50_000), ""];
+  const utf8 = new TextDecoder("utf-8", { fatal: true });
+  const stream = Buffer.concat(texts.map((text) => framing.encodeFrame(text)));
+  const source = () => {
+    const parts = [stream.subarray(0, 15), stream.subarray(15)];
+    return {
+      async read(to: Uint8Array) {
+        if (parts.length === 0) return null;
+        const count = Math.min(parts[0].length, to.length);
+        to.set(parts[0].subarray(0, count));
+        parts[0] = parts[0].subarray(count);
+        if (parts[0].length === 0) parts.shift();
+        return count;
+      },
+    };
+  };
+
+  const decoder = new framing.FrameDecoder();
+  const decode = (payload: Uint8Array) => utf8.decode(payload);
+  deepEqual(decoder.push(stream).map(decode), texts);
+  equal(decoder.push(stream.subarray(0, 20)).length, 1);
+
+  const read: string[] = [];
+  for await (const payload of new framing.FrameReader(source())) {
+    read.push(decode(payload));
+  }
+  deepEqual(read, texts);
+  const frames = new framing.FrameReader(source());
+  let bytes = 0;
+  while (await frames.fill()) {
+    while (frames.next()) bytes += 10 + frames.end - frames.start;
+  }
+  equal(bytes, stream.length);
+
+  const written: Uint8Array[] = [];
+  const writer = new framing.FrameWriter({
+    write: async (bytes) => (written.push(bytes.slice()), bytes.length),
+  });
+  for (const text of texts) writer.add(text);
+  await writer.flush();
+  equal(Buffer.concat(written).toString(), stream.toString());
+
+  const streamed: string[] = [];
+  const chunks = new ReadableStream<string>({
+    start(controller) {
+      for (const text of texts) controller.enqueue(text);
+      controller.close();
+    },
+  });
+  const payloads = chunks
+    .pipeThrough(new framing.FrameEncoderStream())
+    .pipeThrough(new framing.FrameDecoderStream());
+  for await (const payload of payloads as unknown as AsyncIterable<Uint8Array>) {
+    streamed.push(decode(payload));
+  }
+  deepEqual(streamed, texts);
+
+  // Errors wait for a slow consumer, and come at both ends.
+  const { readable, writable } = new framing.FrameDecoderStream();
+  const input = writable.getWriter();
+  const writing = input.write(Buffer.from("2         hi0         x")).catch((e: unknown) => e);
+  input.closed.catch(() => {});
+  const output = readable.getReader();
+  equal(decode((await output.read()).value!), "hi");
+  equal((await output.read()).value!.length, 0);
+  const error = await output.read().catch((error: unknown) => error);
+  equal(error, await writing);
+  equal(error instanceof framing.FramingError && error.code, "INVALID_HEADER");
+
+  // A consumer that cancels, and a producer that aborts.
+  const cancelled = new framing.FrameDecoderStream();
+  const producer = cancelled.writable.getWriter();
+  producer.closed.catch(() => {});
+  await cancelled.readable.cancel("enough");
+  equal(await producer.write(stream).catch((e: unknown) => e), "enough");
+  const aborted = new framing.FrameEncoderStream();
+  await aborted.writable.abort("gone");
+  equal(await aborted.readable.getReader().read().catch((e: unknown) => e), "gone");
+`;
+
+const modules = `${folder}/node_modules`;
+const node = `${modules}/${nodePackage}/bin/node${suffix}`;
+const bun = `${modules}/${bunPackage}/bin/bun${suffix}`;
+
+for (
+  const [name, program] of [[`Node.js ${NODE}`, node], [`Bun ${BUN}`, bun]]
+) {
+  runtimeTest(`framing.ts runs in ${name} as it is`, async () => {
+    await write("program.ts", PROGRAM);
+    const { success, output } = await run(program, "program.ts");
+    assert(success, output);
+  });
+}
+
+runtimeTest(
+  `The example for Node.js in docs/framing.md runs in Node.js ${NODE}`,
+  async () => {
+    const docs = await Deno.readTextFile(new URL("docs/framing.md", root));
+    const [, example] = docs.split("## Node.js\n")[1].split(/```(?:ts)?\n/);
+    assertStringIncludes(example, "node:net");
+    await write("example.ts", example.replace("../framing.ts", "./framing.ts"));
+    const { success, output } = await run(node, "example.ts");
+    assert(success, output);
+  },
+);

@@ -1,0 +1,212 @@
+/**
+ * Tests at a pseudo-terminal, as a person sees and uses the programs: Ctrl+C
+ * ends each of them, no process is left, and no message commands the terminal.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { encodeFrame } from "../framing.ts";
+import {
+  copyClient,
+  denoCommand,
+  endAtTerminal,
+  freePort,
+  inParallel,
+  output,
+  processTest,
+  readMessages,
+  runScript,
+  serveBytes,
+  startAtTerminal,
+  startProcess,
+  startServer,
+  until,
+} from "./testing.ts";
+
+const CTRL_C = "\x03";
+const noTerminal = Deno.build.os === "linux"
+  ? undefined
+  : "needs Linux's pseudo-terminals";
+
+/** Registers a test at a pseudo-terminal. */
+function test(name: string, fn: () => Promise<void>): void {
+  processTest(name, fn, noTerminal);
+}
+
+const CARRY_OVER = "received = received.subarray(end);";
+const SPINNING: Record<string, Record<string, string>> = {
+  "keeps what it printed": { [CARRY_OVER]: "received = received.subarray(0);" },
+  "has no carry-over": { [CARRY_OVER]: "" },
+  "does not leave the inner loop": {
+    "if (received.length < end) break;": "if (received.length < end) continue;",
+  },
+  "collects without end": {
+    [CARRY_OVER]: "for (const all = []; ; all.push(received.slice()));",
+  },
+};
+for (const [name, edits] of Object.entries(SPINNING)) {
+  test(`Ctrl+C ends a client whose loop ${name}`, async () => {
+    await using server = await startServer(["--interval", "0"]);
+    await using copy = await copyClient(edits);
+    await using terminal = startAtTerminal(
+      [...denoCommand("client", copy.options), ...server.flags, "--verbose"],
+    );
+    await terminal.stdout.waitFor(/got: '/);
+    await terminal.type(CTRL_C);
+    assertEquals(await endAtTerminal(terminal), 130);
+  });
+}
+
+test("Ctrl+C ends a client at once, through deno task too", async () => {
+  await using server = await startServer(["--count", "0"]);
+  await inParallel([
+    denoCommand("client"),
+    [Deno.execPath(), "task", "client"],
+    [Deno.execPath(), "task", "client:ex1"],
+  ], async (command) => {
+    await using terminal = startAtTerminal([...command, ...server.flags]);
+    await terminal.stdout.waitFor(/29 {8}The time/);
+    await terminal.type(CTRL_C);
+    assertEquals(await endAtTerminal(terminal), 130);
+    assert(!/error/i.test(terminal.stdout.text), terminal.stdout.text);
+  });
+});
+
+test("Ctrl+C ends a client that waits for its server", async () => {
+  await using terminal = startAtTerminal(
+    [...denoCommand("client"), `--port=${freePort()}`, "--wait=3600"],
+  );
+  await terminal.stdout.waitFor(/Waiting for a server/);
+  await terminal.type(CTRL_C);
+  assertEquals(await endAtTerminal(terminal), 130);
+});
+
+/** Starts the task `server` at a terminal, with a client that has connected. */
+async function startWithClient(args: string[]) {
+  const terminal = startAtTerminal([
+    ...[Deno.execPath(), "task", "server", "--port=0", "--quiet"],
+    ...["--count=0", ...args],
+  ]);
+  const [, port] = await terminal.stdout.waitFor(
+    /Listening on 127\.0\.0\.1:(\d+)/,
+  );
+  const client = await Deno.connect({
+    hostname: "127.0.0.1",
+    port: Number(port),
+  });
+  await terminal.stdout.waitFor(/Connect from/);
+  return { terminal, client };
+}
+
+test(
+  "Ctrl+C at deno task server ends every stream after a whole message",
+  async () => {
+    for (const interval of ["3600", "0"]) {
+      const { terminal, client } = await startWithClient(
+        ["--grace=600", `--interval=${interval}`],
+      );
+      await using _ = terminal;
+      using connection = client;
+      await connection.read(new Uint8Array(39));
+      await terminal.type(CTRL_C);
+      await terminal.stdout.waitFor(/Stopping/);
+      // By the time that a process has run, `deno task` has passed on its copy
+      // of the signal.
+      await output(Deno.execPath(), "--version");
+      await readMessages(connection);
+      connection.close();
+      assertEquals(await endAtTerminal(terminal), 0);
+      assertMatch(terminal.stdout.text, /Stopped after \d+ messages\r\n/);
+    }
+  },
+);
+
+test("a second Ctrl+C at deno task server ends it at once", async () => {
+  const { terminal, client } = await startWithClient(
+    ["--grace=3600", "--interval=0"],
+  );
+  await using _ = terminal;
+  using _client = client; // does not read
+  await until(() => "the end of the server", async () => {
+    await terminal.type(CTRL_C);
+    return /code: /.test(terminal.stdout.text);
+  });
+  assertEquals(await endAtTerminal(terminal), 130);
+});
+
+test("Ctrl+C at deno task demo leaves no process", async () => {
+  await using terminal = startAtTerminal([Deno.execPath(), "task", "demo"]);
+  await terminal.stdout.waitFor(/Message:29/);
+  await terminal.type(CTRL_C);
+  assertEquals(await endAtTerminal(terminal), 130);
+});
+
+test("Ctrl+C at deno task exercise leaves no client and no file", async () => {
+  await using copy = await copyClient({ [CARRY_OVER]: "" });
+  const vendor = new URL("../vendor/", import.meta.url);
+  const list = () => Array.from(Deno.readDirSync(vendor), ({ name }) => name);
+  const before = list();
+  await using terminal = startAtTerminal(
+    [Deno.execPath(), "task", "exercise", copy.options.file!],
+  );
+  await terminal.stdout.waitFor(/Checking client\.ts/);
+  await terminal.type(CTRL_C);
+  assertEquals(await endAtTerminal(terminal), 130);
+  assertEquals(list().sort(), before.sort());
+});
+
+test(
+  "text that commands a terminal is shown as escapes at a terminal, and as it is in a pipe",
+  async () => {
+    const text = "\x1b]0;title\x07\x1b[2J\x9b1m\u202Eabc\u2028\u200B\x7f ü🌍";
+    await using server = await serveBytes(encodeFrame(text));
+    await using terminal = startAtTerminal(
+      [...denoCommand("client"), ...server.flags],
+    );
+    await endAtTerminal(terminal);
+    const shown = "\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}1m\\u{202e}abc" +
+      "\\u{2028}\\u{200b}\\u{7f} ü🌍";
+    assert(terminal.stdout.text.includes(shown), terminal.stdout.text);
+
+    const { stdout } = await runScript("client", server.flags);
+    assertEquals(stdout, `M:${new TextDecoder().decode(encodeFrame(text))}\n`);
+  },
+);
+
+test("headers have color at a terminal, unless NO_COLOR is set", async () => {
+  await using server = await serveBytes(encodeFrame("ok"));
+  for (
+    const [noColor, line] of [
+      ["", "M:\x1b[36m2         \x1b[39mok\r\n"],
+      ["1", "M:2         ok\r\n"],
+    ]
+  ) {
+    await using terminal = startAtTerminal(
+      [...denoCommand("client"), ...server.flags],
+      { env: { NO_COLOR: noColor } },
+    );
+    await endAtTerminal(terminal);
+    assert(terminal.stdout.text.includes(line), terminal.stdout.text);
+  }
+});
+
+test("output that is full for a moment costs a client no message", async () => {
+  const nonBlocking = `
+import fcntl, os, sys
+for fd in 1, 2:
+    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096)
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_WRONLY | os.O_NONBLOCK)
+os.execvp(sys.argv[1], sys.argv[1:])`;
+  await using server = await startServer([
+    ...["--interval", "0", "--count", "20000", "--quiet"],
+  ]);
+  await using client = startProcess([
+    ...["python3", "-c", nonBlocking, ...denoCommand("client")],
+    ...[...server.flags, "--verbose"],
+  ]);
+  const { code, stdout, stderr } = await client.result();
+  assertEquals(stdout.match(/^M:29 /gm)?.length, 20_000);
+  assert((stderr.match(/^got: /gm)?.length ?? 0) >= 48_750);
+  assertEquals(code, 0);
+});

@@ -1,0 +1,455 @@
+/**
+ * The live page: asks for one read after the other, and draws what it brings
+ * and what each of the two clients does with it.
+ *
+ * @module
+ */
+
+/// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
+
+import { HEADER_LENGTH } from "../framing.ts";
+import { Divider, type Piece } from "../lesson/reading.ts";
+import {
+  carryOverCode,
+  cells,
+  Client,
+  ex1,
+  EX1_CODE,
+  type Reaction,
+  soln,
+  visible,
+} from "./clients.ts";
+
+/** The most rows that the page keeps. */
+const MAX_ROWS = 100;
+/** Cells in a line. */
+const LINE_LENGTH = 16;
+/** How many characters of a message are shown. */
+const MAX_TEXT = 200;
+/** The width of a cell, in characters of the label below it. */
+const CELL_WIDTH = 3.4;
+
+/** One stream, from its first byte to its last. */
+class Stream {
+  readonly #socket = new WebSocket(`ws://${location.host}/stream`);
+  readonly #divider = new Divider();
+  readonly #ex1 = new Client(ex1);
+  readonly #soln = new Client(soln);
+  #reads = 0;
+  #bytes = 0;
+  #isAsked = false;
+  /** When the next read is due, in milliseconds. */
+  #due = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor() {
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.onopen = () => this.goOn();
+    this.#socket.onmessage = ({ data }) =>
+      keepEndInView(() => this.#take(new Uint8Array(data)));
+    this.#socket.onclose = (event) => this.#end(event);
+  }
+
+  /** Asks for the next read when it is due, unless the page is paused. */
+  goOn(): void {
+    if (this.#isAsked || !isRunning) return;
+    clearTimeout(this.#timer);
+    // The screen paces the reads: a page that is slow or hidden asks for fewer.
+    this.#timer = setTimeout(
+      () => requestAnimationFrame(() => isRunning && this.ask()),
+      this.#due - performance.now() - 10,
+    );
+  }
+
+  /** Asks for one read. */
+  ask(): void {
+    if (this.#isAsked || this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#isAsked = true;
+    this.#due = Math.max(
+      this.#due + 1000 / Number(pace.value),
+      performance.now(),
+    );
+    this.#socket.send(`${readSize}`);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => say("No bytes for 5 s. Waiting."), 5000);
+  }
+
+  /** Leaves the stream. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.close();
+  }
+
+  /** Says how far the clients are. */
+  tell(): void {
+    const { OPEN } = WebSocket;
+    if (this.#reads === 0 || this.#socket.readyState !== OPEN) return;
+    const { failure } = this.#ex1;
+    if (failure === undefined) say("Reading.");
+    else if (isRunning) say("Ex1 has lost its place. 01Soln reads on.");
+    else {
+      say(
+        `Ex1 threw away ${
+          count(failure.thrownAway, "byte")
+        }, and has lost its place: at byte ${failure.offset} it ${failure.reason}. Paused.`,
+      );
+    }
+  }
+
+  /** Draws what a read brings. */
+  #take(read: Uint8Array): void {
+    this.#isAsked = false;
+    clearTimeout(this.#timer);
+    if (this.#reads === 0) reads.replaceChildren();
+    this.#reads++;
+    this.#bytes += read.length;
+    total.textContent = `${count(this.#reads, "read")}, ${
+      count(this.#bytes, "byte")
+    }`;
+
+    const runs = this.#divider.divide(read).map(toRun);
+    const hadLost = this.#ex1.failure !== undefined;
+    const left = hadLost ? undefined : this.#ex1.read(read);
+    const right = this.#soln.read(read);
+    addRow(
+      element("td", { className: "number" }, `${this.#reads}`),
+      element("td", { className: "brings" }, ...drawRead(runs)),
+      drawClient("Ex1", left, runs),
+      drawClient("01Soln", right, runs),
+    );
+    ex1Tally.textContent = tally(this.#ex1);
+    ex1Tally.classList.toggle("bad", this.#ex1.thrownAway > 0);
+    solnTally.textContent = tally(this.#soln);
+
+    const { failure } = this.#soln;
+    if (failure !== undefined) {
+      this.close();
+      finish(
+        `The stream cannot be read: at byte ${failure.offset} the client ${failure.reason}. Is another program than streamServer.ts on that port?`,
+      );
+      return;
+    }
+    if (!hadLost && this.#ex1.failure !== undefined) setRunning(false);
+    this.tell();
+    this.goOn();
+  }
+
+  /** Says why the stream has ended, and tries again if that can help. */
+  #end({ code, reason }: CloseEvent): void {
+    clearTimeout(this.#timer);
+    const isTorn = this.#soln.pending > 0;
+    if (code === 4001 || code === 1006) {
+      say(
+        code === 4001
+          ? reason
+          : "The program behind this page has ended. Start it again: deno task web. The page goes on by itself.",
+      );
+      this.#timer = setTimeout(startStream, 1000);
+    } else if (code === 1000 && !isTorn) {
+      const { messages, thrownAway } = this.#ex1;
+      const why = thrownAway === 0
+        ? " No read brought bytes after a message, so Ex1 threw none away."
+        : "";
+      finish(
+        `The stream has ended. Ex1 has ${
+          count(messages, "message")
+        }, 01Soln has ${this.#soln.messages}.${why}`,
+      );
+    } else if (code === 1000) {
+      finish(
+        `The stream has ended inside a message, after ${
+          count(this.#soln.pending, "byte")
+        } of it.`,
+      );
+    } else {
+      finish(`The connection broke: ${reason}`);
+    }
+  }
+}
+
+/** Bytes of a read that belong together, and how to show them. */
+interface Run {
+  kind: "header" | "payload" | "next" | "invalid";
+  bytes: Uint8Array;
+  /** What the bytes are, the most detailed text first. */
+  labels: string[];
+}
+
+/** Returns what to show of the piece of a read at an index. */
+function toRun(piece: Piece, index: number): Run {
+  const { part, bytes, arrived, total, payloadLength } = piece;
+  if (part === "invalid") {
+    return { kind: part, bytes, labels: ["not a header"] };
+  }
+  const isNext = part === "header" && index > 0;
+  const name = isNext ? "next header" : part;
+  const labels = payloadLength === undefined
+    ? [`${name}, ${arrived} of ${total}`, name]
+    : [
+      `${name}: ${payloadLength} bytes follow`,
+      `${name}: ${payloadLength} follow`,
+      name,
+    ];
+  return { kind: isNext ? "next" : part, bytes, labels };
+}
+
+/** Draws the bytes of a read, 16 in a line, and below them what they are. */
+function drawRead(runs: Run[]): HTMLElement[] {
+  const lines: HTMLElement[] = [];
+  let room = 0;
+  for (const run of runs) {
+    const parts: Uint8Array[] = [];
+    const elements: HTMLElement[] = [];
+    for (let at = 0; at < run.bytes.length; at += parts.at(-1)!.length) {
+      if (room === 0) {
+        lines.push(element("div", { className: "line" }));
+        room = LINE_LENGTH;
+      }
+      const part = run.bytes.subarray(at, at + room);
+      const drawn = element(
+        "span",
+        { className: "part" },
+        drawCells(run, part),
+      );
+      lines.at(-1)!.append(drawn);
+      room -= part.length;
+      parts.push(part);
+      elements.push(drawn);
+    }
+    // A run that goes on in the next line has its label where there is most room.
+    const lengths = parts.map((part) => part.length);
+    const longest = Math.max(...lengths);
+    const label = run.labels.find((text) =>
+      text.length <= longest * CELL_WIDTH
+    );
+    elements[lengths.indexOf(longest)].append(
+      element("span", { className: "label", ariaHidden: "true" }, label ?? ""),
+    );
+  }
+  return lines;
+}
+
+/** Draws bytes as cells that a screen reader reads as one thing. */
+function drawCells({ kind, labels }: Run, bytes: Uint8Array): HTMLElement {
+  const shown = cells(bytes);
+  const text = `${labels[0]}: ${shown.join("")}`;
+  return element(
+    "span",
+    { className: `cells ${kind}`, role: "img", ariaLabel: text, title: text },
+    ...shown.map((cell) =>
+      element("span", { className: cell.length > 1 ? "hex" : "" }, cell)
+    ),
+  );
+}
+
+/** Draws a client's column of a row: what it does with the read, or that it has stopped. */
+function drawClient(
+  name: string,
+  reaction: Reaction | undefined,
+  runs: Run[],
+): HTMLElement {
+  return element(
+    "td",
+    { className: reaction === undefined ? "client stopped" : "client" },
+    element("span", { className: "who" }, name),
+    element(
+      "div",
+      {},
+      ...reaction === undefined
+        ? [element("span", { className: "hidden" }, "stopped")]
+        : drawReaction(reaction, runs),
+    ),
+  );
+}
+
+/** Draws what a client does with a read. */
+function drawReaction(reaction: Reaction, runs: Run[]): HTMLElement[] {
+  const { messages, rest, thrownAway, has, of, failure } = reaction;
+  const drawn = messages.map((text) =>
+    element(
+      "p",
+      { className: "message" },
+      element("span", { className: "tick" }, "✓"),
+      element("bdi", { dir: "ltr" }, clip(visible(text))),
+    )
+  );
+  if (failure !== undefined) {
+    const { offset, reason, thrownAway } = failure;
+    const what = thrownAway > 0 ? "has lost its place" : "cannot go on";
+    const text = `✗ ${what}: at byte ${offset} it ${reason}`;
+    drawn.push(element("p", { className: "failure" }, text));
+  } else if (messages.length === 0) {
+    const expected = of ?? HEADER_LENGTH;
+    const what = of === undefined ? `${expected} header bytes` : `${of} bytes`;
+    drawn.push(element(
+      "p",
+      { className: "quiet" },
+      element("progress", { value: has, max: expected, ariaHidden: "true" }),
+      `has ${has} of ${what}`,
+    ));
+  } else if (rest.length === 0) {
+    const text = "no bytes after the message";
+    drawn.push(element("p", { className: "quiet" }, text));
+  } else {
+    const isLost = thrownAway > 0;
+    drawn.push(element(
+      "p",
+      { className: isLost ? "rest lost" : "rest" },
+      `${isLost ? "throws away" : "keeps"} ${count(rest.length, "byte")}`,
+      element("span", { className: "bytes" }, ...drawLast(runs, rest.length)),
+    ));
+  }
+  return drawn;
+}
+
+/** Draws the last bytes of a read, in the colors that they have there. */
+function drawLast(runs: Run[], length: number): HTMLElement[] {
+  const drawn: HTMLElement[] = [];
+  for (const run of runs.toReversed()) {
+    if (length === 0) break;
+    const bytes = run.bytes.subarray(-length);
+    length -= bytes.length;
+    drawn.unshift(drawCells(run, bytes));
+  }
+  return drawn;
+}
+
+/** Adds a row. */
+function addRow(...columns: HTMLElement[]): void {
+  for (const column of columns) column.role = "cell";
+  reads.append(element("tr", { role: "row" }, ...columns));
+  if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
+}
+
+/** Makes a change, and then shows the last row, unless the reader has scrolled back. */
+function keepEndInView(change: () => void): void {
+  const { bottom } = reads.getBoundingClientRect();
+  change();
+  if (bottom < innerHeight + 50) reads.scrollIntoView({ block: "end" });
+}
+
+/** Returns what a client has achieved. */
+function tally({ messages, thrownAway, failure }: Client): string {
+  const achieved = count(messages, "message");
+  if (failure !== undefined) return `${achieved}, then an error`;
+  return thrownAway === 0
+    ? achieved
+    : `${achieved}, ${count(thrownAway, "byte")} lost`;
+}
+
+/** Returns a number of things in words. */
+function count(number: number, unit: string): string {
+  return `${number} ${unit}${number === 1 ? "" : "s"}`;
+}
+
+/** Returns text, without its end if it is long. */
+function clip(text: string): string {
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+}
+
+/** Says in the status line what has changed. */
+function say(text: string): void {
+  const shown = visible(text);
+  if (status.textContent !== shown) status.textContent = shown;
+}
+
+/** Ends a stream for good. */
+function finish(text: string): void {
+  say(text);
+  for (const button of [run, step]) button.ariaDisabled = "true";
+}
+
+/** Leaves the stream, if there is one, and starts another. */
+function startStream(): void {
+  stream?.close();
+  for (const button of [run, step]) button.ariaDisabled = "false";
+  stream = new Stream();
+}
+
+function setRunning(value: boolean): void {
+  isRunning = value;
+  run.textContent = value ? "Pause" : "Go on";
+}
+
+/** Shows the lines of code in which the scripts differ. */
+async function showCode(): Promise<void> {
+  const [ex1Code, solnCode] = await Promise.all(
+    ["streamClientEx1.ts", "streamClient01Soln.ts"].map(async (file) => {
+      const response = await fetch(`/${file}`);
+      return carryOverCode(await response.text());
+    }),
+  );
+  find("ex1-code").textContent = EX1_CODE;
+  find("soln-code").textContent = solnCode ?? "";
+  if (ex1Code === EX1_CODE) return;
+  const note = find("ex1-note");
+  note.textContent = `Your streamClientEx1.ts has another line now${
+    ex1Code === undefined ? "" : `: ${ex1Code}`
+  } This column still shows what the line above does.`;
+  note.hidden = false;
+}
+
+/** Returns a new element, with properties and children. */
+function element<K extends keyof HTMLElementTagNameMap>(
+  name: K,
+  properties: Partial<HTMLElementTagNameMap[K]> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+/** Returns the element of page.html that has an id. */
+function find<T extends HTMLElement>(id: string): T {
+  return document.getElementById(id) as T;
+}
+
+const reads = find<HTMLTableSectionElement>("reads");
+const ex1Tally = find("ex1-tally");
+const solnTally = find("soln-tally");
+const total = find("total");
+const status = find("status");
+const run = find<HTMLButtonElement>("run");
+const step = find<HTMLButtonElement>("step");
+const size = find<HTMLInputElement>("size");
+const pace = find<HTMLSelectElement>("pace");
+
+/** The bytes per read that were last valid, as the field may be empty while someone types. */
+let readSize = size.valueAsNumber;
+let isRunning = true;
+let stream: Stream | undefined;
+
+run.onclick = () => {
+  if (run.ariaDisabled === "true") return;
+  setRunning(!isRunning);
+  stream?.tell();
+  stream?.goOn();
+};
+step.onclick = () => {
+  if (step.ariaDisabled === "true") return;
+  setRunning(false);
+  stream?.tell();
+  stream?.ask();
+};
+find("restart").onclick = () => {
+  reads.replaceChildren();
+  for (const text of [total, ex1Tally, solnTally]) text.textContent = "";
+  say("Connecting to the server.");
+  setRunning(true);
+  startStream();
+};
+size.oninput = () => {
+  if (size.validity.valid) readSize = size.valueAsNumber;
+};
+size.onchange = () => {
+  const wanted = Math.trunc(size.valueAsNumber) || readSize;
+  readSize = Math.min(Math.max(wanted, Number(size.min)), Number(size.max));
+  size.value = `${readSize}`;
+};
+pace.onchange = () => stream?.goOn();
+
+startStream();
+await showCode();

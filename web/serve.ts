@@ -1,0 +1,305 @@
+/**
+ * The live page: serves it, and bridges the server's TCP stream to a WebSocket
+ * from which the page asks for one read after the other.
+ *
+ * ```shell
+ * deno task web
+ * deno task web --demo
+ * deno task web --help
+ * ```
+ *
+ * The page sends how many bytes it wants, `16`, and gets one binary message
+ * with what one read of that size brings. Bytes that the page does not ask for
+ * wait in TCP, so that neither side needs memory for them.
+ *
+ * @module
+ */
+
+import { stripTypeScriptTypes } from "node:module";
+import {
+  fail,
+  formatAddress,
+  hostnameFlag,
+  integer,
+  parseCommandLine,
+  portFlag,
+  toggle,
+} from "../lesson/command_line.ts";
+
+/** What the page consists of. Paths mirror the repository, so that imports work as they are. */
+const FILES: Record<string, string | undefined> = {
+  "/": "text/html",
+  "/web/page.css": "text/css",
+  "/web/page.ts": "text/javascript",
+  "/web/clients.ts": "text/javascript",
+  "/lesson/reading.ts": "text/javascript",
+  "/framing.ts": "text/javascript",
+  "/streamClientEx1.ts": "text/plain",
+  "/streamClient01Soln.ts": "text/plain",
+};
+
+const HEADERS = {
+  "cache-control": "no-store",
+  "content-security-policy":
+    "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+  "cross-origin-resource-policy": "same-origin",
+  "x-content-type-options": "nosniff",
+};
+
+/** The most bytes that one read may bring. */
+const MAX_READ = 4096;
+
+/** The most requests of a page that may wait for an answer. */
+const MAX_WAITING = 16;
+
+/** The most bytes of answers that a page may leave unread in this program's memory. */
+const MAX_UNREAD = 64 * 1024;
+
+/** Answers one request of a browser. */
+async function handle(request: Request): Promise<Response> {
+  const host = request.headers.get("host") ?? "";
+  // Pages of other sites may reach this address by a name of their own.
+  if (!hosts.includes(host)) return reply(421, `This is ${hosts[0]}`);
+  if (request.method !== "GET") {
+    return reply(405, "Only GET is allowed", { allow: "GET" });
+  }
+  const { pathname } = new URL(request.url);
+  if (pathname === "/stream") {
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      return reply(426, "This is a WebSocket", { upgrade: "websocket" });
+    }
+    if (request.headers.get("origin") !== `http://${host}`) {
+      return reply(403, "Only the page itself may read the stream");
+    }
+    return bridge(request);
+  }
+  const type = FILES[pathname];
+  if (type === undefined) return reply(404, "Nothing is here");
+  const path = pathname === "/" ? "/web/page.html" : pathname;
+  let body = await Deno.readTextFile(new URL(`..${path}`, import.meta.url));
+  // Types become spaces: every line and column stays where it is, and the
+  // browser's debugger shows the same source.
+  if (type === "text/javascript") body = stripTypeScriptTypes(body);
+  return reply(200, body, { "content-type": `${type}; charset=utf-8` });
+}
+
+function reply(
+  status: number,
+  body: string,
+  headers: Record<string, string> = {},
+): Response {
+  return new Response(body, { status, headers: { ...HEADERS, ...headers } });
+}
+
+/** Connects a page to a stream of its own. */
+function bridge(request: Request): Response {
+  // No timeout: a page paused in a debugger loses nothing.
+  const { socket, response } = Deno.upgradeWebSocket(request, {
+    idleTimeout: 0,
+  });
+  const buffer = new Uint8Array(MAX_READ);
+  let connection: Deno.TcpConn | undefined;
+  let waiting = 0;
+  let answered: Promise<void>;
+
+  async function connect(): Promise<void> {
+    try {
+      connection = await Deno.connect(server);
+    } catch (error) {
+      end(4001, report(error as Error));
+      return;
+    }
+    reported = "";
+    if (socket.readyState !== WebSocket.OPEN) disconnect();
+  }
+
+  /** Answers one request with one read. */
+  async function answer(size: number): Promise<void> {
+    if (connection === undefined) return;
+    try {
+      const count = await connection.read(buffer.subarray(0, size));
+      if (count === null) end(1000);
+      else socket.send(buffer.slice(0, count));
+    } catch (error) {
+      end(4002, (error as Error).message);
+    }
+    waiting--;
+    if (socket.bufferedAmount > MAX_UNREAD) end(1008, "answers are not read");
+  }
+
+  function disconnect(): void {
+    connection?.close();
+    connection = undefined;
+  }
+
+  /** Ends the stream, if the page has not done so. */
+  function end(code: number, reason = ""): void {
+    if (socket.readyState === WebSocket.OPEN) {
+      // A reason may have 123 bytes.
+      socket.close(code, reason.replace(/[^ -~]/g, "?").slice(0, 123));
+    }
+    disconnect();
+  }
+
+  socket.onopen = () => answered = connect();
+  socket.onmessage = ({ data }) => {
+    const isSize = /^[1-9]\d{0,3}$/.test(data) && Number(data) <= MAX_READ;
+    if (!isSize) return end(1008, `a request is a number up to ${MAX_READ}`);
+    if (++waiting > MAX_WAITING) return end(1008, "too many requests wait");
+    answered = answered.then(() => answer(Number(data)));
+  };
+  socket.onclose = disconnect;
+  return response;
+}
+
+/** Returns why there is no connection, and says so in the terminal, too, once until there is one. */
+function report({ name, message }: Error): string {
+  const { hostname, port } = server;
+  const args = (hostname === "127.0.0.1" ? "" : ` --hostname ${hostname}`) +
+    (port === 9092 ? "" : ` --port ${port}`);
+  const text = name === "ConnectionRefused"
+    ? `Nothing listens on ${address}. Start the server in another terminal: deno task server${args}`
+    : `Cannot connect to ${address} (${message})`;
+  if (text !== reported) console.error(text);
+  reported = text;
+  return text;
+}
+
+/** Starts a server at full speed on a free port, and waits until it listens. */
+async function startServer(): Promise<Address> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--allow-net=127.0.0.1",
+      "streamServer.ts",
+      "--port",
+      "0",
+      "--interval",
+      "0",
+      "--quiet",
+    ],
+    cwd: new URL("..", import.meta.url),
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  let hasEnded = false;
+  process.status.then(() => hasEnded = true);
+  addEventListener("unload", () => {
+    if (!hasEnded) process.kill("SIGKILL");
+  });
+  // A signal ends a program without the event, unless it listens.
+  Deno.addSignalListener("SIGINT", () => Deno.exit(130));
+  if (Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
+  }
+  const log = process.stderr.pipeThrough(new TextDecoderStream());
+  const port = await findPort(log);
+  log.pipeTo(new WritableStream()); // a full pipe would stop the server
+  return { hostname: "127.0.0.1", port };
+}
+
+/** Returns the port on which a server listens, from what it logs. */
+async function findPort(log: ReadableStream<string>): Promise<number> {
+  let said = "";
+  for await (const text of log.values({ preventCancel: true })) {
+    said += text;
+    const port = /^Listening on .*:(\d+)$/m.exec(said)?.[1];
+    if (port !== undefined) return Number(port);
+  }
+  fail(`the server did not start: ${said.trim()}`);
+}
+
+/** Where a TCP server listens. */
+interface Address {
+  hostname: string;
+  port: number;
+}
+
+/** Returns the address of the TCP server, if this program may connect to it. */
+function findServer(): Address {
+  const { hostname = "127.0.0.1", port = 9092 } = flags;
+  const host = formatAddress({ hostname, port });
+  if (Deno.permissions.querySync({ name: "net", host }).state !== "granted") {
+    fail(
+      `Deno was not allowed to connect to ${host}. Allow it: deno run --allow-read --allow-net=127.0.0.1,${host} web/serve.ts --hostname ${hostname} --port ${port}`,
+    );
+  }
+  return { hostname, port };
+}
+
+/** Serves the page, or ends the program with an error. */
+function servePage(port: number): Deno.HttpServer<Deno.NetAddr> {
+  try {
+    return Deno.serve({
+      hostname: "127.0.0.1",
+      port,
+      onListen() {},
+      onError(error) {
+        console.error(`Cannot answer the browser: ${error}`);
+        return reply(500, `${error}`);
+      },
+    }, handle);
+  } catch (error) {
+    const address = `127.0.0.1:${port}`;
+    if (error instanceof Deno.errors.AddrInUse) {
+      fail(
+        `port ${port} is taken, perhaps by this program in another terminal. Stop that one, or take any free port: --web-port 0`,
+      );
+    }
+    if (error instanceof Deno.errors.NotCapable) {
+      fail(
+        `Deno was not allowed to listen on ${address}. Start the page as a task: deno task web`,
+      );
+    }
+    fail(
+      `cannot listen on ${address} (${
+        (error as Error).message
+      }). Take any free port: --web-port 0`,
+    );
+  }
+}
+
+const flags = parseCommandLine({
+  command: "deno task web",
+  about:
+    "Serves a page that draws every read from streamServer.ts, and what both clients make of it.",
+}, {
+  hostname: {
+    ...hostnameFlag("the server's address"),
+    fallback: undefined,
+    fallbackText: "127.0.0.1",
+  },
+  port: {
+    ...portFlag("the server's port", 1),
+    fallback: undefined,
+    fallbackText: "9092",
+  },
+  "web-port": integer({
+    placeholder: "PORT",
+    about: "port of the page, on 127.0.0.1; 0 for any free one",
+    min: 0,
+    max: 65_535,
+    fallback: 8000,
+  }),
+  demo: toggle("start a server for the page, at full speed"),
+});
+if (flags.demo && (flags.hostname ?? flags.port) !== undefined) {
+  fail(
+    "--demo starts a server of its own. Leave out --demo, or --hostname and --port",
+    2,
+  );
+}
+
+/** What was last said about why there is no connection. */
+let reported = "";
+const server = flags.demo ? await startServer() : findServer();
+const address = formatAddress(server);
+// From here on, this program starts no other.
+Deno.permissions.revokeSync({ name: "run" });
+const page = servePage(flags["web-port"]);
+const hosts = ["127.0.0.1", "localhost"].map((name) =>
+  new URL(`http://${name}:${page.addr.port}`).host
+);
+console.error(`Open http://${hosts[0]} in a browser. Ctrl+C ends this program`);
