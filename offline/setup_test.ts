@@ -148,7 +148,7 @@ class Project implements AsyncDisposable {
     for (const { name, isDirectory } of Deno.readDirSync(folder)) {
       const path = `${folder}/${name}`;
       if (isDirectory) Object.assign(modules, this.modules(path));
-      if (name.endsWith(".ts")) modules[name] = Deno.readTextFileSync(path);
+      if (name.includes(".ts")) modules[name] = Deno.readTextFileSync(path);
     }
     return modules;
   }
@@ -288,7 +288,6 @@ processTest(
         DONE,
       ]);
       await project.check("offline/", env);
-      project.remove("vendor");
     }
   },
 );
@@ -361,6 +360,26 @@ processTest("two setups at the same time fill vendor/ once", async () => {
   assertEquals(stderr, "setup: waiting for the setup of another task\n");
   await project.check("JSR");
 });
+
+processTest(
+  "a setup that was stopped leaves nothing that later passes for right",
+  async () => {
+    await using project = new Project(refuse);
+    await project.setup();
+    const newer = { ...config.imports, "@std/fmt": "jsr:@std/fmt@2.0.0" };
+    project.write("deno.json", JSON.stringify({ ...config, imports: newer }));
+    project.registry = stall;
+    await using stopped = project.startSetup();
+    await until(() => "a download", () => stalled > 0);
+    stopped.kill("SIGTERM");
+    await stopped.result();
+    project.write("deno.json", JSON.stringify(config));
+    project.registry = refuse;
+    assertMatch(await project.setup(), /stand-ins/);
+    await project.check("offline/");
+  },
+  isPosix ? undefined : "needs POSIX signals",
+);
 
 for (
   const [signal, exitCode] of [["SIGHUP", 129], ["SIGINT", 130], [
