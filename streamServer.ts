@@ -331,7 +331,11 @@ const flags = parseArgs(Deno.args, {
 });
 flags._.forEach(refuseArgument);
 if (flags.help) {
-  console.log(USAGE);
+  try {
+    Deno.stdout.writeSync(new TextEncoder().encode(`${USAGE}\n`));
+  } catch {
+    Deno.exit(141); // Nobody reads it, as with `| head`.
+  }
   Deno.exit();
 }
 const { hostname, quiet } = flags;

@@ -259,11 +259,7 @@ async function tryOut(
   let ended: Trial["ended"];
   function end(reason: Trial["ended"]): void {
     ended ??= reason;
-    try {
-      client.kill("SIGKILL");
-    } catch {
-      // It has just ended by itself.
-    }
+    kill(client);
   }
   let timer: ReturnType<typeof setTimeout> | undefined;
   function startTimer(): void {
@@ -365,9 +361,18 @@ function start(program: string[], port: number): Deno.ChildProcess {
 /** The clients that are running. */
 const clients = new Set<Deno.ChildProcess>();
 
+/** Ends a client that may have ended by itself. */
+function kill(client: Deno.ChildProcess): void {
+  try {
+    client.kill("SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
+
 /** Leaves no client behind, and no file: `unload` removes that. */
 function interrupt(code: number): never {
-  for (const client of clients) client.kill("SIGKILL");
+  clients.forEach(kill);
   Deno.exit(code);
 }
 

@@ -6,7 +6,13 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { inParallel, processTest, runScript } from "./testing.ts";
+import {
+  inParallel,
+  isPosix,
+  processTest,
+  runScript,
+  startScript,
+} from "./testing.ts";
 
 const HELP = "The flags of this program: --help";
 
@@ -101,4 +107,11 @@ for (const task of ["server", "client", "client:ex1"] as const) {
       assertEquals((await runScript(task, ["-h"])).stdout, help.stdout);
     },
   );
+
+  processTest(`${task} --help ends quietly if nobody reads it`, async () => {
+    await using script = startScript(task, ["--help"]);
+    await script.stdout.close();
+    const { code, stderr } = await script.result();
+    assertEquals([code, stderr], [141, ""]);
+  }, isPosix ? undefined : "not on Windows");
 }

@@ -1,0 +1,20 @@
+/**
+ * A test of the demo.
+ *
+ * @module
+ */
+
+import { assertEquals } from "@std/assert";
+import { processTest, startProcess } from "../tests/testing.ts";
+
+processTest("the demo shows all clients and ends by itself", async () => {
+  await using demo = startProcess([
+    ...[Deno.execPath(), "run", "--no-prompt", "--allow-run", "lesson/demo.ts"],
+  ]);
+  const { code, stdout } = await demo.result();
+  // What Ex1 prints is not looked at: a learner may have changed it.
+  assertEquals(stdout.match(/^M:29 /gm)?.length, 20);
+  assertEquals(stdout.match(/^Connect from /gm)?.length, 3);
+  assertEquals(stdout.match(/^== .* ==$/gm)?.length, 5);
+  assertEquals(code, 0);
+});
