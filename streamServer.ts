@@ -17,26 +17,19 @@ import { FrameWriter, HEADER_LENGTH } from "./framing.ts";
 /** Accepts clients one after the other, and serves all of them at once. */
 async function serve(listener: Deno.TcpListener): Promise<void> {
   while (!isStopping) {
-    let connection: Deno.TcpConn;
     try {
-      connection = await listener.accept();
+      const client = stream(await listener.accept()).finally(() => {
+        clients.delete(client);
+        if (clients.size === 0) warnings.clear();
+      });
+      clients.add(client);
     } catch (error) {
       if (isStopping || isGone(error)) continue;
       // As a rule the process may open no more files. New clients wait in the
       // backlog until others have left.
       warnOnce(`Cannot accept clients: ${(error as Error).message}`);
       await until(performance.now() + 100);
-      continue;
     }
-    if (clients.size >= maxClients) {
-      refuse(connection);
-      continue;
-    }
-    const client = stream(connection).finally(() => {
-      clients.delete(client);
-      if (clients.size === 0) warnings.clear();
-    });
-    clients.add(client);
   }
   await Promise.all(clients);
 }
@@ -89,21 +82,6 @@ async function stream(client: Deno.TcpConn): Promise<void> {
     const reason = (error as Error).message;
     warn(`${address} left after ${sent} messages: ${reason}\n`);
   }
-}
-
-/** Ends the stream of a client that is one too many before its first message. */
-async function refuse(client: Deno.TcpConn): Promise<void> {
-  using connection = client;
-  warnOnce(`Refusing clients: ${maxClients} are here (--max-clients)`);
-  const timer = setTimeout(() => connection.close(), 2000);
-  try {
-    const closed = discardInput(connection);
-    await connection.closeWrite();
-    await closed;
-  } catch {
-    // The client has left, or did not within 2 s.
-  }
-  clearTimeout(timer);
 }
 
 /**
@@ -261,11 +239,7 @@ function formatAddress(address: { hostname: string; port: number }): string {
 }
 
 /** Returns the value of a flag that takes an integer. */
-function integer(
-  name: "port" | "count" | "max-clients",
-  min: number,
-  max: number,
-): number {
+function integer(name: "port" | "count", min: number, max: number): number {
   const text = flags[name];
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= min && value <= max) return value;
@@ -285,7 +259,7 @@ function milliseconds(name: "interval" | "grace"): number {
 
 /** Ends the program for an argument that it does not take. */
 function refuseArgument(arg: unknown): never {
-  const isClients = /^--(chunk|verbose|wait)\b/.test(`${arg}`);
+  const isClients = /^--(chunk|verbose)\b/.test(`${arg}`);
   const fault = isClients
     ? `${arg} is a flag of the clients`
     : `unknown argument "${arg}"`;
@@ -309,14 +283,13 @@ OPTIONS:
   --port <PORT>         port to listen on; 0 for any free one (default: 9092)
   --count <N>           messages per client; 0 for no end (default: 20)
   --interval <SECONDS>  time between messages; 0 for full speed (default: 0.1)
-  --max-clients <N>     clients served at once (default: 20000)
   --grace <SECONDS>     how long clients may take to finish when the server is
                         stopped (default: 1.5)
   --quiet               print no line per message
   -h, --help            print this help`;
 
 const flags = parseArgs(Deno.args, {
-  string: ["hostname", "port", "count", "interval", "max-clients", "grace"],
+  string: ["hostname", "port", "count", "interval", "grace"],
   boolean: ["quiet", "help"],
   alias: { h: "help" },
   default: {
@@ -324,18 +297,13 @@ const flags = parseArgs(Deno.args, {
     port: "9092",
     count: "20",
     interval: "0.1",
-    "max-clients": "20000",
     grace: "1.5",
   },
   unknown: refuseArgument,
 });
 flags._.forEach(refuseArgument);
 if (flags.help) {
-  try {
-    Deno.stdout.writeSync(new TextEncoder().encode(`${USAGE}\n`));
-  } catch {
-    Deno.exit(141); // Nobody reads it, as with `| head`.
-  }
+  console.log(USAGE);
   Deno.exit();
 }
 const { hostname, quiet } = flags;
@@ -344,7 +312,6 @@ if (!/^(\w[\w.-]*|[\da-f]*:[\da-f]*:[\w:.%]*)$/i.test(hostname)) {
 }
 const port = integer("port", 0, 65_535);
 const count = integer("count", 0, Number.MAX_SAFE_INTEGER);
-const maxClients = integer("max-clients", 1, 1_000_000);
 const interval = milliseconds("interval");
 const grace = milliseconds("grace");
 

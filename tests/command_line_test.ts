@@ -37,12 +37,8 @@ const COMMON: [args: string[], error: string][] = [
 
 /** Flags that take an integer, for each script, with the limits. */
 const INTEGERS = {
-  server: {
-    port: "0 to 65535",
-    count: "0 to 9007199254740991",
-    "max-clients": "1 to 1000000",
-  },
-  client: { port: "1 to 65535", chunk: "1 to 16777216", wait: "0 to 86400" },
+  server: { port: "0 to 65535", count: "0 to 9007199254740991" },
+  client: { port: "1 to 65535", chunk: "1 to 16777216" },
 };
 
 const OWN: Record<"server" | "client", [args: string[], error: string][]> = {
@@ -112,6 +108,6 @@ for (const task of ["server", "client", "client:ex1"] as const) {
     await using script = startScript(task, ["--help"]);
     await script.stdout.close();
     const { code, stderr } = await script.result();
-    assertEquals([code, stderr], [141, ""]);
+    assertEquals([code, stderr], [0, ""]);
   }, isPosix ? undefined : "not on Windows");
 }

@@ -11,7 +11,6 @@ import launch from "../.vscode/launch.json" with { type: "json" };
 import vscodeTasks from "../.vscode/tasks.json" with { type: "json" };
 import config from "../deno.json" with { type: "json" };
 import {
-  freePort,
   processTest,
   type Script,
   startProcess,
@@ -26,7 +25,6 @@ interface Configuration {
   runtimeArgs: string[];
   attachSimplePort: number;
   program: string;
-  args?: string[];
   preLaunchTask: string;
 }
 
@@ -73,23 +71,6 @@ for (const { name, program } of configurations.filter(isNotExercise)) {
   });
 }
 
-processTest(
-  "F5 starts the client of the compound even before its server",
-  async () => {
-    const [{ configurations: [server, client] }] = launch.compounds;
-    const port = ["--port", String(freePort())];
-    await using early = startConfiguration(client, port);
-    using debugEarly = await Debugger.attach(early);
-    await debugEarly.resume();
-    await early.stderr.waitFor(/^Waiting for a server /m);
-
-    await using late = startConfiguration(server, port);
-    using debugLate = await Debugger.attach(late);
-    await debugLate.resume();
-    assertEquals((await early.result()).code, 0);
-  },
-);
-
 Deno.test("launch.json gives each script the permissions of its task in deno.json", () => {
   const commands = Object.values(config.tasks).map(({ command }) => command);
   for (const { runtimeArgs, program } of configurations) {
@@ -106,6 +87,14 @@ Deno.test("launch.json gives each configuration an inspector port of its own", (
   for (const { runtimeArgs, attachSimplePort } of configurations) {
     assertEquals(runtimeArgs[1], `--inspect-brk=127.0.0.1:${attachSimplePort}`);
   }
+});
+
+Deno.test("launch.json starts the client when the server says that it listens", () => {
+  const [{ name, pattern }] = launch.configurations.flatMap(
+    ({ serverReadyAction }) => serverReadyAction ?? [],
+  );
+  assertMatch("Listening on 127.0.0.1:9092", new RegExp(pattern));
+  assert(configurations.some((one) => one.name === name), name);
 });
 
 Deno.test("tasks.json has tasks of deno.json, and the one that F5 runs first", () => {
@@ -127,7 +116,7 @@ function isNotExercise({ program }: Configuration): boolean {
 function startConfiguration(name: string, flags: string[]): Script {
   const configuration = configurations.find((one) => one.name === name);
   assert(configuration !== undefined, name);
-  const { runtimeArgs, attachSimplePort, program, args = [] } = configuration;
+  const { runtimeArgs, attachSimplePort, program } = configuration;
   return startProcess([
     Deno.execPath(),
     ...runtimeArgs.map((arg) =>
@@ -137,7 +126,6 @@ function startConfiguration(name: string, flags: string[]): Script {
       })
     ),
     program.replace("${workspaceFolder}", "."),
-    ...args,
     ...flags,
   ]);
 }

@@ -313,45 +313,6 @@ processTest(
   notOnWindows,
 );
 
-processTest(
-  "a client over --max-clients gets an empty stream, and its place when one is free",
-  async () => {
-    await using server = await startServer(
-      ["--count", "0", "--interval", "0.05", "--max-clients", "2"],
-    );
-    using first = await Deno.connect(server.address);
-    {
-      using second = await Deno.connect(server.address);
-      await readSome(first, 39);
-      await readSome(second, 39);
-
-      for (let i = 0; i < 5; i++) {
-        const { code, stdout, stderr } = await runScript(
-          "client",
-          server.flags,
-        );
-        assertEquals([code, stdout], [0, ""]);
-        assertMatch(
-          stderr,
-          /^0 messages, 0 bytes .*\n.*is full\n$/,
-        );
-      }
-      using talker = await Deno.connect(server.address);
-      assertEquals((await readMessages(talker)).length, 0);
-      // It is told to go, not cut off: what it says still arrives.
-      for (let i = 0; i < 3; i++) {
-        await writeAll(talker, new Uint8Array(10_000));
-      }
-      assertEquals(server.stderr.text.match(/Refusing clients/g)?.length, 1);
-    }
-    await until(() => "a free place", async () => {
-      using third = await Deno.connect(server.address);
-      return await readSome(third, 39) !== null;
-    });
-    await assertSound(server);
-  },
-);
-
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   processTest(
     `under load, ${signal} ends every stream after a whole message`,

@@ -11,7 +11,6 @@ import {
   copyClient,
   denoCommand,
   endAtTerminal,
-  freePort,
   inParallel,
   output,
   processTest,
@@ -71,15 +70,6 @@ test("Ctrl+C ends a client at once, through deno task too", async () => {
     assertEquals(await endAtTerminal(terminal), 130);
     assert(!/error/i.test(terminal.stdout.text), terminal.stdout.text);
   });
-});
-
-test("Ctrl+C ends a client that waits for its server", async () => {
-  await using terminal = startAtTerminal(
-    [...denoCommand("client"), `--port=${freePort()}`, "--wait=3600"],
-  );
-  await terminal.stdout.waitFor(/Waiting for a server/);
-  await terminal.type(CTRL_C);
-  assertEquals(await endAtTerminal(terminal), 130);
 });
 
 /** Starts the task `server` at a terminal, with a client that has connected. */
