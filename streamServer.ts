@@ -24,7 +24,7 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
       });
       clients.add(client);
     } catch (error) {
-      if (isStopping || isGone(error)) continue;
+      if (isStopping || isGone(error as Error)) continue;
       // As a rule the process may open no more files. New clients wait in the
       // backlog until others have left.
       warnOnce(`Cannot accept clients: ${(error as Error).message}`);
@@ -170,11 +170,9 @@ function warnOnce(warning: string): void {
 }
 
 /** Returns whether a client was not accepted because it has left already. */
-function isGone(error: unknown): boolean {
-  return error instanceof Deno.errors.NotConnected ||
-    error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.ConnectionAborted ||
-    (error as { code?: string }).code === "EINVAL"; // on macOS
+function isGone({ name, code }: Error & { code?: string }): boolean {
+  return code === "EINVAL" || // on macOS
+    ["NotConnected", "ConnectionReset", "ConnectionAborted"].includes(name);
 }
 
 /** Ends every stream after a whole message. A second signal ends the program at once. */
@@ -203,33 +201,18 @@ async function finish(): Promise<never> {
   Deno.exit(0);
 }
 
-/** Listens, or ends the program with an error. */
-function listen(): Deno.TcpListener {
-  try {
-    // The default backlog (511) loses clients when thousands dial at once.
-    return Deno.listen({ hostname, port, tcpBacklog: 4096 });
-  } catch (error) {
-    const address = formatAddress({ hostname, port });
-    if (error instanceof Deno.errors.AddrInUse) {
-      fail(
-        `port ${port} on ${hostname} is taken, perhaps by a server in another terminal. Stop that one, or give this server and its clients another port with --port`,
-      );
-    }
-    if (error instanceof Deno.errors.NotCapable) {
-      fail(
-        `Deno was not allowed to listen on ${address}. Allow it: deno run --allow-net=${address} streamServer.ts --hostname ${hostname} --port ${port}`,
-      );
-    }
-    if (error instanceof Deno.errors.PermissionDenied) {
-      fail(
-        `the system does not let you listen on port ${port}. Use a port from 1024 on, such as --port 9092`,
-      );
-    }
-    fail(
-      `cannot listen on ${address} (${
-        (error as Error).message
-      }). Use an address of this machine, such as --hostname 127.0.0.1`,
-    );
+/** Returns why the server cannot listen, and what to do about it. */
+function explain({ name, message }: Error): string {
+  const address = formatAddress({ hostname, port });
+  switch (name) {
+    case "AddrInUse":
+      return `port ${port} on ${hostname} is taken, perhaps by a server in another terminal. Stop that one, or give this server and its clients another port with --port`;
+    case "NotCapable":
+      return `Deno was not allowed to listen on ${address}. Allow it: deno run --allow-net=${address} streamServer.ts --hostname ${hostname} --port ${port}`;
+    case "PermissionDenied":
+      return `the system does not let you listen on port ${port}. Use a port from 1024 on, such as --port 9092`;
+    default:
+      return `cannot listen on ${address} (${message}). Use an address of this machine, such as --hostname 127.0.0.1`;
   }
 }
 
@@ -238,29 +221,20 @@ function formatAddress(address: { hostname: string; port: number }): string {
   return `${address.hostname.replace(/.*:.*/, "[$&]")}:${address.port}`;
 }
 
-/** Returns the value of a flag that takes an integer. */
-function integer(name: "port" | "count", min: number, max: number): number {
+/** Returns the value of a flag that takes a number. */
+function number(
+  name: "port" | "count" | "interval" | "grace",
+  max: number,
+  [kind, format]: [string, RegExp],
+): number {
   const text = flags[name];
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-  fail(`--${name} takes an integer from ${min} to ${max}, not "${text}"`, 2);
-}
-
-/** Returns the value of a flag that takes seconds, in milliseconds. */
-function milliseconds(name: "interval" | "grace"): number {
-  const text = flags[name];
-  const isNumber = /^(\d+\.?\d*|\.\d+)$/.test(text);
-  if (isNumber && Number(text) <= 86_400) return Number(text) * 1000;
-  fail(
-    `--${name} takes seconds from 0 to 86400, such as 0.5, not "${text}"`,
-    2,
-  );
+  if (format.test(text) && Number(text) <= max) return Number(text);
+  fail(`--${name} takes ${kind} from 0 to ${max}, not "${text}"`, 2);
 }
 
 /** Ends the program for an argument that it does not take. */
 function refuseArgument(arg: unknown): never {
-  const isClients = /^--(chunk|verbose)\b/.test(`${arg}`);
-  const fault = isClients
+  const fault = /^--(chunk|verbose)\b/.test(`${arg}`)
     ? `${arg} is a flag of the clients`
     : `unknown argument "${arg}"`;
   fail(`${fault}. The flags of this program: --help`, 2);
@@ -310,10 +284,15 @@ const { hostname, quiet } = flags;
 if (!/^(\w[\w.-]*|[\da-f]*:[\da-f]*:[\w:.%]*)$/i.test(hostname)) {
   fail(`--hostname takes a name or an IP address, not "${hostname}"`, 2);
 }
-const port = integer("port", 0, 65_535);
-const count = integer("count", 0, Number.MAX_SAFE_INTEGER);
-const interval = milliseconds("interval");
-const grace = milliseconds("grace");
+const INTEGER: [string, RegExp] = ["an integer", /^\d+$/];
+const SECONDS: [string, RegExp] = [
+  "seconds (such as 0.5)",
+  /^(\d+\.?\d*|\.\d+)$/,
+];
+const port = number("port", 65_535, INTEGER);
+const count = number("count", Number.MAX_SAFE_INTEGER, INTEGER);
+const interval = 1000 * number("interval", 86_400, SECONDS); // milliseconds
+const grace = 1000 * number("grace", 86_400, SECONDS);
 
 const print = logTo(Deno.stdout);
 const warn = logTo(Deno.stderr);
@@ -340,7 +319,13 @@ const THOUSANDTHS = Array.from(
 let stopped = NaN;
 let isStopping = false;
 
-const listener = listen();
+let listener: Deno.TcpListener;
+try {
+  // The default backlog (511) loses clients when thousands dial at once.
+  listener = Deno.listen({ hostname, port, tcpBacklog: 4096 });
+} catch (error) {
+  fail(explain(error as Error));
+}
 Deno.addSignalListener("SIGINT", () => stop("SIGINT"));
 if (Deno.build.os !== "windows") {
   Deno.addSignalListener("SIGTERM", () => stop("SIGTERM"));

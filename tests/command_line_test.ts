@@ -47,11 +47,11 @@ const OWN: Record<"server" | "client", [args: string[], error: string][]> = {
       value,
     ): [string[], string] => [
       [`--interval=${value}`],
-      `--interval takes seconds from 0 to 86400, such as 0.5, not "${value}"`,
+      `--interval takes seconds (such as 0.5) from 0 to 86400, not "${value}"`,
     ]),
     [
       ["--grace="],
-      '--grace takes seconds from 0 to 86400, such as 0.5, not ""',
+      '--grace takes seconds (such as 0.5) from 0 to 86400, not ""',
     ],
     [["--verbose"], `--verbose is a flag of the clients. ${HELP}`],
     [["--chunk=1"], `--chunk=1 is a flag of the clients. ${HELP}`],
