@@ -1,30 +1,29 @@
 /**
- * What the programs of this project share as programs on a command line: strict
- * flags with a usage text made from them, errors of one line, and lines on
- * stdout.
+ * The command line of the programs around the lesson: strict flags with a usage
+ * text made from them, errors of one line, and lines on stdout.
  *
  * @module
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 
-/** One flag: `T` is what its value becomes. */
+/** One flag. Its value becomes a `T`. */
 export interface Flag<T> {
-  /** What stands for the value in the usage text; none where the flag takes no value. */
+  /** What the usage text shows for the value. A flag without it takes no value. */
   placeholder?: string;
   /** What the flag is for. */
   about: string;
-  /** What values are allowed, for the error text. */
+  /** The values that the flag takes, for the error text. */
   allowed: string;
-  /** The value where the flag is not given. */
+  /** The value if the flag is not given. */
   fallback: T;
-  /** What the usage text says of it instead. */
+  /** What the usage text shows for `fallback`. With "", it shows no default. */
   fallbackText?: string;
-  /** Gives the value, or `undefined` where the text is not allowed. */
+  /** Returns the value, or `undefined` if the text is not allowed. */
   parse(text: string): T | undefined;
 }
 
-/** A flag that takes an integer from `min` to `max`. */
+/** Returns a flag that takes an integer from `min` to `max`. */
 export function integer(
   options: Omit<Flag<number>, "parse" | "allowed"> & {
     min: number;
@@ -42,7 +41,7 @@ export function integer(
   };
 }
 
-/** A flag that takes a time in seconds, fractions allowed. */
+/** Returns a flag that takes a time in seconds, with fractions. */
 export function seconds(
   options: Omit<Flag<number>, "parse" | "allowed" | "placeholder">,
 ): Flag<number> {
@@ -50,7 +49,7 @@ export function seconds(
   return {
     ...options,
     placeholder: "SECONDS",
-    allowed: `a number of seconds from 0 to ${max}`,
+    allowed: `seconds from 0 to ${max}, such as 0.5`,
     parse: (text) =>
       /^(\d+\.?\d*|\.\d+)$/.test(text) && Number(text) <= max
         ? Number(text)
@@ -58,7 +57,7 @@ export function seconds(
   };
 }
 
-/** A flag that is given or not. */
+/** Returns a flag that takes no value. */
 export function toggle(about: string): Flag<boolean> {
   return {
     about,
@@ -71,18 +70,18 @@ export function toggle(about: string): Flag<boolean> {
 const NAME = /^[\w-]+(\.[\w-]+)*\.?$/;
 const IPV6 = /^[\da-f.]*:[\da-f.]*:[\da-f:.]*(%\w+)?$/i;
 
-/** `--hostname`, with what it means to the program. */
+/** Returns `--hostname`. */
 export function hostnameFlag(about: string): Flag<string> {
   return {
     placeholder: "HOST",
     about,
-    allowed: "the name or the IP address of a machine",
+    allowed: "a name or an IP address",
     fallback: "127.0.0.1",
     parse: (text) => NAME.test(text) || IPV6.test(text) ? text : undefined,
   };
 }
 
-/** `--port`, with what it means to the program. */
+/** Returns `--port`. */
 export function portFlag(about: string, min: number): Flag<number> {
   return integer({
     placeholder: "PORT",
@@ -93,7 +92,7 @@ export function portFlag(about: string, min: number): Flag<number> {
   });
 }
 
-/** `--seed`, with what is made from it; where it is not given, another one for each run. */
+/** Returns `--seed`, which is random if it is not given. */
 export function seedFlag(about: string): Flag<number> {
   const max = 2 ** 31 - 1;
   return integer({
@@ -106,32 +105,33 @@ export function seedFlag(about: string): Flag<number> {
   });
 }
 
-/** What a program says of itself. */
+/** What the usage text says about a program. */
 export interface Program {
-  /** How it is started, such as `deno task server`. */
+  /** The command that starts it, such as `deno task server`. */
   command: string;
   /** What it does, in a sentence or two. */
   about: string;
-  /** The operand that it takes, such as `FILE`; none by default. */
-  operand?: string;
+  /** What the usage text calls its operands, such as `FILE...`. Without it, the program takes none. */
+  operands?: string;
 }
 
 type Values<F> = { [K in keyof F]: F[K] extends Flag<infer T> ? T : never };
 
 /**
- * Reads the command line. With `--help` it prints the usage and ends the program
- * with 0; a command line that is wrong in any way ends it with 2.
+ * Reads the command line. With `--help` it prints the usage text and ends the
+ * program with 0. If anything on the command line is wrong, it ends the program
+ * with 2.
  *
- * @param program What the program says of itself.
- * @param flags The flags it takes, by name.
- * @returns The value of each flag, and the operand where there is one.
+ * @param program What the usage text says about the program.
+ * @param flags The flags that the program takes, by name.
+ * @returns The value of each flag, and the operands.
  */
 export function parseCommandLine<F extends Record<string, Flag<unknown>>>(
   program: Program,
   flags: F,
-): Values<F> & { operand?: string } {
+): Values<F> & { operands: string[] } {
   const unknown: string[] = [];
-  const args = parseArgs(joinNegativeNumbers(Deno.args), {
+  const args = parseArgs(Deno.args.map(endToggle).reduce(joinNumber, []), {
     string: [...Object.keys(flags), "help"],
     alias: { h: "help" },
     unknown: (arg) => {
@@ -143,108 +143,125 @@ export function parseCommandLine<F extends Record<string, Flag<unknown>>>(
   const operands = [...unknown, ...args._.map(String)];
 
   for (const arg of unknown) {
-    if (/^-./.test(arg)) {
-      const [name] = arg.split("=");
-      const known = [...Object.keys(flags), "help"].map((flag) => `--${flag}`);
-      refuse(program, `unknown flag ${name}: allowed are ${known.join(", ")}`);
-    }
+    if (/^-./.test(arg)) refuse(`unknown flag ${arg.split("=")[0]}. ${HELP}`);
   }
   if (given.help !== undefined) {
     printOrEnd(usage(program, flags));
     Deno.exit(0);
   }
-  const stray = operands[program.operand === undefined ? 0 : 1];
-  if (stray !== undefined) {
-    refuse(program, `stray argument ${JSON.stringify(stray)}`);
+  if (program.operands === undefined && operands.length > 0) {
+    refuse(`unknown argument "${operands[0]}". ${HELP}`);
   }
   const values = Object.entries(flags).map(([name, flag]) => {
     const text = given[name];
     if (text === undefined) return [name, flag.fallback];
     const value = flag.parse(text);
     if (value === undefined) {
-      const found = text === "" ? "no value" : JSON.stringify(text);
-      refuse(program, `--${name} got ${found}: allowed is ${flag.allowed}`);
+      refuse(`--${name} takes ${flag.allowed}, not "${text}"`);
     }
     return [name, value];
   });
-  return { ...Object.fromEntries(values), operand: operands[0] };
-}
+  return { ...Object.fromEntries(values), operands };
 
-/** `--port -1` means the value -1, not a flag `-1`: so it is told what is wrong with the value. */
-function joinNegativeNumbers(args: string[]): string[] {
-  const joined: string[] = [];
-  for (const arg of args) {
-    const flag = joined.at(-1);
-    if (/^-[\d.]/.test(arg) && flag !== undefined && /^--[^=]+$/.test(flag)) {
-      joined[joined.length - 1] = `${flag}=${arg}`;
-    } else {
-      joined.push(arg);
-    }
+  /** Returns `--json=` for `--json`, so that the next argument is not its value. */
+  function endToggle(arg: string): string {
+    const name = arg.replace(/^--/, "");
+    const isToggle = name !== arg && Object.hasOwn(flags, name) &&
+      flags[name].placeholder === undefined;
+    return isToggle ? `${arg}=` : arg;
   }
-  return joined;
 }
 
-function refuse(program: Program, message: string): never {
-  fail(`${message}; for help: ${program.command} --help`, 2);
+const HELP = "The flags of this program: --help";
+
+/** Appends an argument. `--port -1` becomes `--port=-1`: the value is wrong, not a flag `-1`. */
+function joinNumber(args: string[], arg: string): string[] {
+  const flag = args.at(-1) ?? "";
+  return /^-[\d.]/.test(arg) && /^--[^=]+$/.test(flag)
+    ? [...args.slice(0, -1), `${flag}=${arg}`]
+    : [...args, arg];
+}
+
+function refuse(message: string): never {
+  fail(escapeControls(message), 2);
 }
 
 function usage(program: Program, flags: Record<string, Flag<unknown>>): string {
   const rows = Object.entries(flags).map(([name, flag]) => {
     const { placeholder, about, fallback, fallbackText = fallback } = flag;
-    return placeholder === undefined
-      ? [`--${name}`, about]
-      : [`--${name} <${placeholder}>`, `${about} (default: ${fallbackText})`];
+    const value = placeholder === undefined ? "" : ` <${placeholder}>`;
+    const hasDefault = value !== "" && fallbackText !== "";
+    return [
+      `--${name}${value}`,
+      about + (hasDefault ? ` (default: ${fallbackText})` : ""),
+    ];
   });
-  rows.push(["-h, --help", "show this help"]);
+  rows.push(["-h, --help", "print this help"]);
   const width = Math.max(...rows.map(([flag]) => flag.length));
-  const operand = program.operand === undefined ? "" : ` [${program.operand}]`;
+  const operands = program.operands === undefined
+    ? ""
+    : ` [${program.operands}]`;
   return [
     program.about,
     "",
     "USAGE:",
-    `  ${program.command} [OPTIONS]${operand}`,
+    `  ${program.command} [OPTIONS]${operands}`,
     "",
     "OPTIONS:",
     ...rows.map(([flag, about]) => `  ${flag.padEnd(width)}  ${about}`),
   ].join("\n");
 }
 
-/** Ends the program: one line on stderr that begins with `error: `, and an exit code that is 1 by default. */
+/** Ends the program with one line on stderr. */
 export function fail(message: string, code = 1): never {
   console.error(`error: ${message}`);
   Deno.exit(code);
 }
 
-/** `HOST:PORT`, with brackets around an IPv6 address. */
-export function formatAddress(address: { hostname: string; port: number }) {
-  const { hostname, port } = address;
-  return hostname.includes(":")
-    ? `[${hostname}]:${port}`
-    : `${hostname}:${port}`;
+/** Returns `HOST:PORT`, with brackets around an IPv6 address. */
+export function formatAddress(
+  address: { hostname: string; port: number },
+): string {
+  return `${address.hostname.replace(/.*:.*/, "[$&]")}:${address.port}`;
 }
 
-const utf8 = new TextEncoder();
+/** Returns text with escapes in place of characters that are invisible or command a terminal. */
+export function escapeControls(text: string): string {
+  return text.replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (char) => ESCAPES[char] ?? `\\u{${char.codePointAt(0)?.toString(16)}}`,
+  );
+}
+
+const ESCAPES: Record<string, string> = {
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+};
 
 /**
  * Writes a line to stdout, all of it before it returns.
  *
- * @throws {Deno.errors.BrokenPipe} Where nobody reads stdout any more.
+ * @throws {Deno.errors.BrokenPipe} If nobody reads stdout any more.
  */
 export function printLine(line: string): void {
-  const bytes = utf8.encode(`${line}\n`);
-  for (let written = 0; written < bytes.length;) {
-    written += Deno.stdout.writeSync(bytes.subarray(written));
+  let rest = new TextEncoder().encode(`${line}\n`);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(Deno.stdout.writeSync(rest));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); // full
+    }
   }
 }
 
-/** Writes a line to stdout, and ends the program where that is impossible. */
+/** Writes a line to stdout, and ends the program if that is impossible. */
 export function printOrEnd(line: string): void {
   try {
     printLine(line);
   } catch (error) {
-    // Whoever read our output has seen enough, such as `| head -1`: a program
-    // ends for that without a word, and with this exit code.
-    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141);
-    fail(`cannot write to stdout: ${(error as Error).message}`);
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141); // as `| head`
+    fail(`cannot print: ${(error as Error).message}`);
   }
 }

@@ -6,7 +6,12 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { processTest, type Result, runScript } from "../tests/testing.ts";
+import {
+  processTest,
+  type Result,
+  runScript,
+  startScript,
+} from "../tests/testing.ts";
 
 const SOLUTION = new URL("../streamClient01Soln.ts", import.meta.url);
 
@@ -69,6 +74,8 @@ function edited(edits: Record<string, string>): string {
 }
 
 const PRINT = "print(received.subarray(0, end));";
+const KEEP = "received = received.subarray(end);";
+const APPEND = "received = append(received, buffer.subarray(0, size));";
 
 /** Edits after which a client does not look at how its stream ended. */
 const UNCHECKED = {
@@ -77,7 +84,7 @@ const UNCHECKED = {
 };
 
 /** A client in a style of its own: reads 16 bytes at a time and uses nothing of the project. */
-function plain(loop: string, after = ""): string {
+function plain(loop: string, after = "", before = ""): string {
   return `
     const port = Number(Deno.args[Deno.args.indexOf("--port") + 1]);
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -85,6 +92,7 @@ function plain(loop: string, after = ""): string {
     const utf8 = new TextDecoder();
     let bytes = new Uint8Array();
     let text = "";
+    ${before}
     while (true) {
       const size = await connection.read(buffer);
       if (size === null) break;
@@ -139,6 +147,89 @@ const RIGHT = [
       console.log("message:", new TextDecoder().decode(payload));
     }`,
   },
+  {
+    name: "moves the rest to the front of the same array",
+    source: () =>
+      plain(
+        `
+      room.set(read, length);
+      length += size;
+      while (length >= 10) {
+        const end = 10 + parseInt(utf8.decode(room.subarray(0, 10)));
+        if (length < end) break;
+        console.log("M:" + utf8.decode(room.subarray(0, end)));
+        room.copyWithin(0, end, length);
+        length -= end;
+      }`,
+        "if (length > 0) Deno.exit(1);",
+        "const room = new Uint8Array(10_000); let length = 0;",
+      ),
+  },
+  {
+    name: "moves the rest to the front of what the solved client prints from",
+    source: () =>
+      edited({
+        [KEEP]: "received.copyWithin(0, end);\n" +
+          "received = received.subarray(0, received.length - end);",
+      }),
+  },
+  {
+    name: "keeps everything and an index",
+    source: () =>
+      plain(
+        `
+      for (const byte of read) all.push(byte);
+      while (all.length - at >= 10) {
+        const length = Number(String.fromCharCode(...all.slice(at, at + 10)));
+        if (all.length - at - 10 < length) break;
+        const text = Uint8Array.from(all.slice(at + 10, at + 10 + length));
+        console.log("Text: " + utf8.decode(text));
+        at += 10 + length;
+      }`,
+        "if (at < all.length) throw new Error('incomplete');",
+        "const all: number[] = []; let at = 0;",
+      ),
+  },
+  {
+    name: "reads the digits with a DataView",
+    source: () =>
+      plain(
+        `
+      bytes = Uint8Array.of(...bytes, ...read);
+      let end = 0;
+      while (bytes.length >= 10) {
+        const view = new DataView(bytes.buffer, bytes.byteOffset, 10);
+        let length = 0;
+        for (let i = 0; i < 10 && view.getUint8(i) !== 0x20; i++) {
+          length = 10 * length + view.getUint8(i) - 0x30;
+        }
+        end = 10 + length;
+        if (bytes.length < end) break;
+        console.log("M:" + utf8.decode(bytes.slice(0, end)));
+        bytes = bytes.slice(end);
+      }`,
+        "if (bytes.length > 0) Deno.exit(1);",
+      ),
+  },
+  {
+    name: "uses node:net and Buffer",
+    source: () => `
+    import { connect } from "node:net";
+    import { Buffer } from "node:buffer";
+
+    let received = Buffer.alloc(0);
+    const socket = connect(Number(Deno.args[3]), "127.0.0.1");
+    socket.on("data", (data: Uint8Array) => {
+      received = Buffer.concat([received, data]);
+      while (received.length >= 10) {
+        const end = 10 + Number(received.toString("latin1", 0, 10));
+        if (received.length < end) break;
+        console.log("M:" + received.toString("utf8", 0, end));
+        received = received.subarray(end);
+      }
+    });
+    socket.on("end", () => Deno.exit(received.length > 0 ? 1 : 0));`,
+  },
 ];
 
 test("the exercise passes right clients, whatever their style", async (t) => {
@@ -154,21 +245,21 @@ interface WrongClient {
   name: string;
   source: () => string;
   says: RegExp[];
-  /** For those that run on; few, as the test waits that long. */
-  timeout?: string;
 }
 
 const WRONG: WrongClient[] = [
   {
-    name: "drops what follows a message in a read",
-    source: () =>
-      edited({
-        "received = received.subarray(end);": "received = new Uint8Array();",
-      }),
-    says: [/FAILED all together /, /FAILED random cuts /],
+    name: "throws away what follows a message in a read",
+    source: () => edited({ [KEEP]: "received = new Uint8Array();" }),
+    says: [
+      /FAILED all together /,
+      /problem 1 of 25 messages printed, then the client ended with exit code 1/,
+      /stderr lost its place at message 2 /,
+      /hint A client that throws away the bytes that follow a message /,
+    ],
   },
   {
-    name: "keeps the rest but forgets a second whole message",
+    name: "takes one message per read",
     source: () =>
       plain(`
       bytes = new Uint8Array([...bytes, ...read]);
@@ -177,16 +268,53 @@ const WRONG: WrongClient[] = [
         console.log("M:" + utf8.decode(bytes.slice(0, end)));
         bytes = bytes.slice(end);
       }`),
-    says: [/FAILED several messages in one read /],
+    says: [
+      /FAILED several messages in one read /,
+      /hint A client that prints one message per read at most /,
+    ],
   },
   {
     name: "trusts that a read holds a header",
     source: () =>
-      edited({
-        "while (received.length >= HEADER_LENGTH)":
-          "while (received.length > 0)",
-      }),
-    says: [/FAILED header cut in two /, /FAILED all together /],
+      edited({ "received.length >= HEADER_LENGTH": "received.length > 0" }),
+    says: [
+      /header cut in two problem 0 of 5 messages printed, then the client /,
+      /hint A client that looks at the length before the whole header /,
+    ],
+  },
+  {
+    name: "forgets the first reads of a message",
+    source: () => edited({ [APPEND]: "received = buffer.slice(0, size);" }),
+    says: [/hint A client that keeps the bytes of the last read only /],
+  },
+  {
+    name: "forgets the header in the sum",
+    source: () => edited({ "HEADER_LENGTH + decodeHeader": "decodeHeader" }),
+    says: [/hint A client that counts the header as a part of the text /],
+  },
+  {
+    name: "keeps bytes that it has printed",
+    source: () => edited({ [KEEP]: "received = received.subarray(end - 10);" }),
+    says: [/hint A client that keeps bytes of a message that it has printed /],
+  },
+  {
+    name: "removes the header alone",
+    source: () =>
+      edited({ [KEEP]: "received = received.subarray(HEADER_LENGTH);" }),
+    says: [/hint A client that keeps bytes of a message that it has printed /],
+  },
+  {
+    name: "swaps what it removes and what it keeps",
+    source: () => edited({ [KEEP]: "received = received.subarray(0, end);" }),
+    says: [
+      /one by one problem the client was stopped when it had printed message 1 \d+ times/,
+      /hint A loop goes round without end\./,
+    ],
+  },
+  {
+    name: "uses the whole buffer",
+    source: () => edited({ [APPEND]: "received = append(received, buffer);" }),
+    says: [/hint A client that adds the whole buffer /],
   },
   {
     name: "slices by characters",
@@ -195,11 +323,14 @@ const WRONG: WrongClient[] = [
       text += utf8.decode(read, { stream: true });
       while (text.length >= 10) {
         const end = 10 + parseInt(text);
-        if (text.length < end) break;
+        if (!(text.length >= end)) break;
         console.log("M:" + text.slice(0, end));
         text = text.slice(end);
       }`),
-    says: [/text outside ASCII problem .*hint .*The header counts bytes\./],
+    says: [
+      /text outside ASCII problem /,
+      /hint A client that counts characters in place of bytes /,
+    ],
   },
   {
     name: "decodes every read on its own",
@@ -211,7 +342,40 @@ const WRONG: WrongClient[] = [
         console.log("M:" + text.slice(0, end));
         text = text.slice(end);
       }`),
-    says: [/text outside ASCII problem .*hint .*The header counts bytes\./],
+    says: [
+      /text outside ASCII problem /,
+      /hint A client that turns every read into text by itself /,
+    ],
+  },
+  {
+    name: "treats length 0 as wait",
+    source: () =>
+      edited({
+        "if (received.length < end)":
+          "if (received.length < end || end === HEADER_LENGTH)",
+        ...UNCHECKED,
+      }),
+    says: [
+      /FAILED sizes 0, /,
+      /hint A client that takes a length of 0 for no length at all /,
+    ],
+  },
+  {
+    name: "waits for the next message before it prints one",
+    source: () =>
+      edited({
+        "received.length < end": "received.length <= end",
+        ...UNCHECKED,
+      }),
+    says: [
+      /one by one problem 3 of 4 messages printed, then the client ended with exit code 0/,
+      /hint A client that prints a message when more bytes come after it /,
+    ],
+  },
+  {
+    name: "prints every read",
+    source: () => plain('console.log("M:" + utf8.decode(read));'),
+    says: [/hint A client that prints every read /],
   },
   {
     name: "stops after 20",
@@ -220,34 +384,50 @@ const WRONG: WrongClient[] = [
         "while (true)": "let count = 0;\nwhile (true)",
         [PRINT]: `${PRINT} if (++count === 20) return;`,
       }),
-    says: [/20 of 25 messages printed, .*hint The server's 20 messages/],
+    says: [
+      /problem 20 of 25 messages printed, .*hint The server sends 20 messages unless/,
+    ],
   },
   {
     name: "does not notice the end of the stream",
     source: () => edited({ "=== null) break": "=== null) continue" }),
-    says: [/one by one problem the client hangs: /],
-    timeout: "3",
+    says: [
+      /one by one problem all messages were printed, then the client went on reading after the end /,
+      /hint At the end of the stream, read returns null\./,
+    ],
+  },
+  {
+    name: "goes round without reading",
+    source: () =>
+      edited({
+        "if (received.length < end) break;":
+          "if (received.length < end) continue;",
+      }),
+    says: [
+      /one by one problem 0 of 4 messages printed, then the client read nothing more for 3 s, with 16 of \d+ bytes read/,
+    ],
   },
   {
     name: "takes the same message for ever",
-    source: () => edited({ "received = received.subarray(end);": "" }),
+    source: () => edited({ [KEEP]: "" }),
     says: [
-      /one by one problem the client (never stops|hangs): /,
-      / goes round /,
+      /problem the client was stopped when it had printed message 1 \d+ times/,
     ],
-    timeout: "3",
   },
   {
-    name: "prints for ever",
-    source: () => plain('while (true) console.log("M:" + utf8.decode(read));'),
-    says: [/one by one problem the client never stops/],
+    name: "collects without end",
+    source: () =>
+      plain("const all = [[0]]; while (true) all.push(Array(1e5).fill(0.5));"),
+    says: [
+      /problem 0 of 4 messages printed, then the client ran out of memory/,
+    ],
   },
   {
     name: "crashes",
-    source: () => plain('throw new TypeError("no idea");'),
+    source: () => plain('throw new TypeError("no\\x1b[2J idea");'),
     says: [
-      /one by one problem 0 of 4 messages printed, then the client crashed/,
-      /stderr TypeError: no idea \(ada\.ts, line 12\)/,
+      /one by one problem 0 of 4 messages printed, then the client crashed read /,
+      /stderr TypeError: no\\u\{1b\}\[2J idea \(ada\.ts, line 13\) repeat /,
     ],
   },
   {
@@ -271,47 +451,119 @@ const WRONG: WrongClient[] = [
     source: () =>
       edited({ "using connection": 'console.log("Hi");\nusing connection' }),
     says: [
-      /one by one problem the same text is printed, .*printed Hi .*console\.error/,
+      /one by one problem all messages were printed, and 1 other line with them/,
+      /expected M:/,
+      /hint Only messages belong on stdout\. .* console\.error\. repeat /,
     ],
-  },
-  {
-    name: "waits for the next message before it prints one",
-    source: () =>
-      edited({
-        "received.length < end": "received.length <= end",
-        ...UNCHECKED,
-      }),
-    says: [/one by one problem the last message is missing: 3 of 4 /],
   },
   {
     name: "ends with an exit code of its own",
     source: () => edited({ "const seconds": "Deno.exit(1);\nconst seconds" }),
-    says: [/one by one problem all messages printed, but the exit code is 1/],
+    says: [
+      /one by one problem all messages were printed, but the exit code is 1/,
+    ],
   },
   {
-    name: "takes a cut message for the end",
+    name: "takes an incomplete message for the end",
     source: () => edited(UNCHECKED),
     says: [
-      /passed random cuts .*end of stream, inside a message problem all messages printed, but the exit code is 0/,
+      /passed random cuts .*end of stream, inside a message problem all messages were printed, but the exit code is 0/,
     ],
+  },
+  {
+    name: "prints an incomplete message",
+    source: () =>
+      edited({
+        ...UNCHECKED,
+        "const seconds":
+          "if (received.length > 0) print(received);\nconst seconds",
+      }),
+    says: [/problem the incomplete message was printed/],
   },
   {
     name: "connects to a port of its own",
     source: () => edited({ "{ hostname, port }": "{ port: 9092 }" }),
     says: [
-      /one by one problem the client ended without connecting, exit code 1/,
+      /one by one problem the client ended without connecting, with exit code 1/,
     ],
   },
 ];
 
 test("the exercise fails wrong clients, and says why", async (t) => {
-  await steps(t, WRONG, async ({ source, says, timeout = "30" }) => {
-    const { code, stdout } = await exerciseFor(source(), "--timeout", timeout);
+  await steps(t, WRONG, async ({ source, says }) => {
+    const { code, stdout } = await exerciseFor(source(), "--timeout", "30");
     const text = stdout.replaceAll(/\s+/g, " "); // Hints are wrapped.
     for (const part of says) assertMatch(text, part);
-    assert(!text.includes("\x1b"), "no colour where it is not a terminal");
+    assert(!text.includes("\x1b"), "no color in a file");
     assertEquals(code, 1);
   });
+});
+
+test("the exercise tells what TypeScript says, right or wrong", async () => {
+  const source = edited({ [KEEP]: "received = msg.slice(end);" });
+  const { code, stdout } = await exerciseFor(source);
+  assertMatch(
+    stdout,
+    /\nTypeScript says about ada\.ts, line 24: Type 'string' is not assignable /,
+  );
+  assertEquals(code, 1);
+  const right = await exerciseFor(
+    `const unused: number = "";\n${Deno.readTextFileSync(SOLUTION)}`,
+  );
+  assertMatch(
+    right.stdout,
+    /10 of 10 passed\n\nTypeScript says about ada\.ts, line 1: /,
+  );
+  assertEquals(right.code, 0);
+});
+
+test("the exercise checks many files, for a person and for a script", async () => {
+  const folder = await Deno.makeTempDir();
+  await Deno.writeTextFile(
+    `${folder}/ada.ts`,
+    Deno.readTextFileSync(SOLUTION),
+  );
+  await Deno.writeTextFile(`${folder}/bob.ts`, "let x = ;");
+  await Deno.writeTextFile(`${folder}/carol.ts`, edited({ [PRINT]: "" }));
+  const args = [`${folder}/*.ts`, "--seed=7"];
+  const [table, json] = await Promise.all([
+    runScript("exercise", args),
+    runScript("exercise", [...args, "--json"]),
+  ]);
+  await Deno.remove(folder, { recursive: true });
+  const lines = table.stdout.split("\n");
+  assertEquals(lines.slice(0, 2), [
+    "file      passed    first fault",
+    "ada.ts    10 of 10",
+  ]);
+  assertMatch(lines[2], /^bob\.ts +0 of 10 +cannot be started: /);
+  assertMatch(
+    lines[3],
+    /^carol\.ts +\d of 10 +one by one: 0 of 4 messages printed, /,
+  );
+  assertMatch(lines[4], /^1 of 3 passed everything .*--seed 7\)$/);
+  const { seed, clients } = JSON.parse(json.stdout);
+  assertEquals(seed, 7);
+  assertEquals(
+    clients.map(({ passed }: { passed: number }) => passed),
+    lines.slice(1, 4).map((line) => Number(/(\d+) of 10/.exec(line)?.[1])),
+  );
+  assertEquals(clients[0].deliveries[9], { name: "random cuts", fault: null });
+  assertEquals([table.code, json.code], [1, 1]);
+});
+
+test("--serve delivers the stream of a failure again", async () => {
+  await using script = startScript(
+    "exercise",
+    ["--serve", "all together", "--seed", "7", "--port", "0"],
+  );
+  const [, port] = await script.stderr.waitFor(/^Listening on .*:(\d+): /m);
+  const { stdout, code } = await runScript("client", ["--port", port]);
+  assertMatch(
+    stdout,
+    /^M:17 {8}heron birch 63146\nM:17 {8}coral coral 56121\n/,
+  );
+  assertEquals([stdout.split("\n").length, code], [26, 0]);
 });
 
 test("the exercise repeats a run by its seed", async () => {
@@ -335,16 +587,16 @@ test("the exercise says in one line why it cannot start", async (t) => {
       says: /^there is no file .*no\.ts$/,
     },
     {
-      name: "two files",
-      args: ["a.ts", "b.ts"],
+      name: "no such delivery",
+      args: ["--serve", "x"],
       code: 2,
-      says: /^stray argument "b\.ts"; /,
+      says: /^--serve takes one of "one by one", .* "random cuts", not "x"$/,
     },
     {
       name: "seed of no use",
       args: ["--seed", "x"],
       code: 2,
-      says: /^--seed got "x": allowed is an integer/,
+      says: /^--seed takes an integer from 0 to 2147483647, not "x"$/,
     },
     {
       name: "no program",

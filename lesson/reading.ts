@@ -1,27 +1,27 @@
 /**
  * Divides what a client reads into the parts of frames, for the programs that
- * draw reads: the trace, the exercise's checker and the live page.
+ * draw reads: the trace and the live page.
  *
  * @module
  */
 
 import { decodeHeader, HEADER_LENGTH } from "../framing.ts";
 
-/** A part of a frame, as far as one read brings it. */
+/** The bytes of one read that belong to the same part of a frame. */
 export interface Piece {
   /** `invalid` for everything after bytes that are not a header. */
   part: "header" | "payload" | "invalid";
-  /** These bytes of the read, as a view. */
+  /** The bytes, as a view of the read. */
   bytes: Uint8Array;
-  /** How many bytes of the part have arrived, with these. */
+  /** How many bytes of the part have arrived, including these. */
   arrived: number;
-  /** How many bytes the part has. */
+  /** The length of the whole part in bytes. */
   total: number;
   /** The payload's length in bytes, in the piece that completes a header. */
   payloadLength?: number;
 }
 
-/** Divides the reads of one stream, in their order. */
+/** Divides the reads of one stream, in order. */
 export class Divider {
   readonly #header = new Uint8Array(HEADER_LENGTH);
   #part: Piece["part"] = "header";
@@ -32,7 +32,7 @@ export class Divider {
    * Divides the next read.
    *
    * @param read The bytes that the read brought.
-   * @returns Its pieces, in order. An empty payload makes none.
+   * @returns Its pieces, in order. There is none for an empty payload.
    */
   divide(read: Uint8Array): Piece[] {
     const pieces: Piece[] = [];

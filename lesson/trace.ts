@@ -18,6 +18,7 @@
 
 import { cyan, dim, green, red, setColorEnabled } from "@std/fmt/colors";
 import {
+  escapeControls,
   fail,
   formatAddress,
   hostnameFlag,
@@ -89,29 +90,14 @@ export function visible(bytes: Uint8Array): string[] {
   for (let at = 0; at < bytes.length;) {
     const [length, text] = character(bytes, at);
     characters.push(
-      text === undefined ? `\\x${hex(bytes[at])}` : visibleCharacter(text),
+      text === undefined
+        ? `\\x${bytes[at].toString(16).toUpperCase()}`
+        : escapeControls(text),
     );
     at += length;
   }
   return characters;
 }
-
-/** Returns a character, or an escape for a control character or an unusual space. */
-function visibleCharacter(text: string): string {
-  if (text === " " || !/[\p{C}\p{Z}]/u.test(text)) return text;
-  return ESCAPES[text] ?? `\\u{${hex(text.codePointAt(0) ?? 0)}}`;
-}
-
-function hex(value: number): string {
-  return value.toString(16).toUpperCase().padStart(2, "0");
-}
-
-const ESCAPES: Record<string, string> = {
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\0": "\\0",
-};
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -133,10 +119,7 @@ function character(
 export function clip(characters: string[], width: number): string {
   let used = 0;
   for (const [i, character] of characters.entries()) {
-    const isWide =
-      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
-        .test(character);
-    used += isWide ? 2 : character.length;
+    used += columns(character);
     // The last column is for the ellipsis, unless nothing follows.
     if (used > width - (i < characters.length - 1 ? 1 : 0)) {
       return characters.slice(0, i).join("") + "…";
@@ -144,6 +127,14 @@ export function clip(characters: string[], width: number): string {
   }
   return characters.join("");
 }
+
+/** Returns how many columns a terminal takes for a character or an escape. */
+export function columns(character: string): number {
+  return WIDE.test(character) ? 2 : character.length;
+}
+
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
 
 async function main(): Promise<void> {
   const { hostname, port, chunk } = parseCommandLine({
@@ -160,7 +151,7 @@ async function main(): Promise<void> {
       fallback: 16,
     }),
   });
-  setColorEnabled(Deno.stdout.isTerminal());
+  setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   try {
     using connection = await Deno.connect({ hostname, port });
     const divider = new Divider();
@@ -172,13 +163,22 @@ async function main(): Promise<void> {
       printOrEnd(drawRead(number, read, divider.divide(read)));
     }
   } catch (error) {
-    const address = formatAddress({ hostname, port });
-    fail(
-      error instanceof Deno.errors.ConnectionRefused
-        ? `nothing listens on ${address}. Start the server first, in another terminal: deno task server --hostname ${hostname} --port ${port}`
-        : `the connection to ${address} failed (${(error as Error).message})`,
-    );
+    fail(explain(error, hostname, port));
   }
+}
+
+/** Returns what an error of the connection means and what to do about it. */
+function explain(error: unknown, hostname: string, port: number): string {
+  const address = formatAddress({ hostname, port });
+  if (error instanceof Deno.errors.ConnectionRefused) {
+    const flags = (hostname === "127.0.0.1" ? "" : ` --hostname ${hostname}`) +
+      (port === 9092 ? "" : ` --port ${port}`);
+    return `nothing listens on ${address}. Start the server first, in another terminal: deno task server${flags}`;
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    return `Deno was not allowed to connect to ${address}. Allow it: deno run --allow-net=${address} lesson/trace.ts --hostname ${hostname} --port ${port}`;
+  }
+  return `the connection to ${address} failed (${(error as Error).message})`;
 }
 
 if (import.meta.main) await main();

@@ -28,9 +28,9 @@ read 1      19 bytes                      '8         The time0'
 read 2      19 bytes                      '         3         '
   header    9 bytes, complete             [         ]
   header    10 bytes, complete            [3         ]
-read 3      4 bytes                       'é\\n\\u{1B}'
+read 3      4 bytes                       'é\\n\\u{1b}'
   payload   3 bytes, complete             (é\\n)
-  header    1 byte, 9 to come             [\\u{1B}]
+  header    1 byte, 9 to come             [\\u{1b}]
 `,
   );
   assertEquals(code, 0);

@@ -1,0 +1,268 @@
+/**
+ * Judges what a client did with a delivery of the exercise.
+ *
+ * @module
+ */
+
+import { HEADER_LENGTH } from "../framing.ts";
+import { SPIN_LIMIT, type Trial } from "./exercise_runs.ts";
+import { type Client, type Mistake, MISTAKES } from "./exercise_mistakes.ts";
+
+/** What is wrong with a trial. */
+export interface Fault {
+  what: string;
+  /** What to think about, if that is known from what happened. */
+  hint?: string;
+}
+
+/** Returns what is wrong with a trial, or `undefined`. */
+export function judge(trial: Trial): Fault | undefined {
+  const { delivery: { messages, isCut }, lines, stderr, exitCode } = trial;
+  const count = rightLines(trial);
+  const isComplete = count === messages.length && count === lines.length;
+  const far = isComplete
+    ? "all messages were printed"
+    : `${count} of ${amount(messages.length, "message")} printed`;
+
+  if (/heap limit|out of memory/i.test(stderr)) {
+    return {
+      what: `${far}, then the client ran out of memory (it gets 64 MB)`,
+      hint:
+        "A loop collects bytes or text without end. What makes it go round once more?",
+    };
+  }
+  const hasCrashed = /^error: Uncaught/m.test(stderr);
+  if (trial.connections === 0) {
+    return hasCrashed ? { what: "the client crashed before it connected" } : {
+      what: trial.stopped === undefined
+        ? `the client ended without connecting, with exit code ${exitCode}`
+        : "the client did not connect",
+      hint:
+        "The client gets --hostname and --port, with another port each time. Does it connect there?",
+    };
+  }
+  if (trial.stopped !== undefined) return judgeStopped(trial, far);
+  // An error that nothing catches is a right answer to a cut message.
+  if (hasCrashed && !(isComplete && isCut)) {
+    return { what: `${far}, then the client crashed` };
+  }
+  const others = lines.filter((line) =>
+    !messages.some((text) => isMessage(line, text))
+  );
+  const printed = lines.filter((line) => !others.includes(line));
+  const isIncomplete = isCut && count === lines.length - 1;
+  if (
+    others.length > 0 && !isIncomplete && printed.length === messages.length &&
+    printed.every((line, i) => isMessage(line, messages[i]))
+  ) {
+    return {
+      what: `all messages were printed, and ${
+        amount(others.length, "other line")
+      } with them`,
+      hint:
+        "Only messages belong on stdout. Print notes of your own with console.error.",
+    };
+  }
+  if (count < lines.length) return judgeLine(trial, count);
+  if (!isComplete) {
+    return {
+      what: `${far}, then the client ended with exit code ${exitCode}`,
+      hint: count === 20
+        ? "The server sends 20 messages unless it is told otherwise. What tells a client that nothing more will come?"
+        : undefined,
+    };
+  }
+  if (isCut && exitCode === 0) {
+    return {
+      what: `${far}, but the exit code is 0`,
+      hint: trial.delivery.hint,
+    };
+  }
+  if (!isCut && exitCode !== 0) {
+    return {
+      what: `${far}, but the exit code is ${exitCode}`,
+      hint:
+        "The stream ended after a complete message, as it should. What makes your client end with an error?",
+    };
+  }
+}
+
+/** Returns what is wrong with a client that had to be stopped. */
+function judgeStopped(trial: Trial, far: string): Fault {
+  const { lines, reads, stopped } = trial;
+  const { stream, messages } = trial.delivery;
+  const last = reads.at(-1);
+  const isAtEnd = last?.size === null;
+  if (stopped === "printing") {
+    const [line, times] = mostFrequent(lines);
+    const number = 1 + messages.findIndex((text) => isMessage(line, text));
+    const what = times === 1
+      ? `${lines.length} lines`
+      : `${number > 0 ? `message ${number}` : "the same line"} ${times} times`;
+    return {
+      what: `the client was stopped when it had printed ${what}`,
+      hint:
+        "A loop goes round without end. What is different from one round to the next, and what ends it?",
+    };
+  }
+  const hintAtEnd =
+    "At the end of the stream, read returns null. What does your client do then?";
+  if (stopped === "reading") {
+    return isAtEnd
+      ? {
+        what:
+          `${far}, then the client went on reading after the end of the stream`,
+        hint: hintAtEnd,
+      }
+      : {
+        what:
+          `${far}, then the client went on reading into a buffer without room`,
+        hint:
+          "A read brings no more bytes than the buffer has room for. How many does yours have?",
+      };
+  }
+  if (isAtEnd) {
+    return {
+      what: `${far}, but the client does not end with the stream`,
+      hint: hintAtEnd,
+    };
+  }
+  if (last === undefined || trial.isReading) {
+    return {
+      what: `${far}, then nothing happened until the client was stopped`,
+    };
+  }
+  const read = reads.reduce((sum, { size }) => sum + (size ?? 0), 0);
+  return {
+    what: `${far}, then the client read nothing more for ${
+      SPIN_LIMIT / 1000
+    } s, with ${read} of ${amount(stream.length, "byte")} read`,
+    hint:
+      "A loop goes round without end, and nothing changes in it. What is different from one round to the next, and what ends it?",
+  };
+}
+
+/** Returns what is wrong with the first line that is not the message that was due. */
+function judgeLine({ lines, delivery }: Trial, count: number): Fault {
+  const { messages } = delivery;
+  const sent = messages.findIndex((text) => isMessage(lines[count], text));
+  if (sent >= 0 && sent < count) {
+    return {
+      what: `message ${sent + 1} was printed twice`,
+      hint:
+        "One message, one line. When a message has been printed, what makes your client print it again?",
+    };
+  }
+  if (sent > count) return { what: `message ${count + 1} was left out` };
+  return {
+    what: count < messages.length
+      ? `message ${count + 1} was printed wrongly`
+      : delivery.isCut
+      ? "the incomplete message was printed"
+      : "a line was printed that is no message",
+  };
+}
+
+/** Returns how many lines, from the first, are the messages that were sent. */
+export function rightLines({ lines, delivery: { messages } }: Trial): number {
+  const count = lines.findIndex((line, i) =>
+    i === messages.length || !isMessage(line, messages[i])
+  );
+  return count < 0 ? lines.length : count;
+}
+
+/** Returns whether a line is a message, with or without its header, behind a label or not. */
+export function isMessage(line: string, text: string): boolean {
+  const printed = withoutLabel(line);
+  return [header(text) + text, text].some((whole) =>
+    printed === whole || printed === ` ${whole}`
+  );
+}
+
+/** Returns the header of a text's frame. */
+export function header(text: string): string {
+  return String(new TextEncoder().encode(text).length).padEnd(HEADER_LENGTH);
+}
+
+function withoutLabel(line: string): string {
+  return line.replace(/^[^:]*:/, "");
+}
+
+/**
+ * Returns the line that was printed in several trials though it was not sent, if
+ * there is one. The texts are random, so it does not come from them.
+ */
+export function findFixedLine(trials: Trial[]): string | undefined {
+  const wrong = trials.flatMap(({ lines, delivery: { messages } }) => [
+    ...new Set(
+      lines.filter((line) =>
+        withoutLabel(line).trim() !== "" &&
+        !messages.some((text) => isMessage(line, text))
+      ),
+    ),
+  ]);
+  return wrong.find((line, i) => wrong.indexOf(line) < i);
+}
+
+/**
+ * Returns the mistake that explains all trials: a client that makes it, and gets
+ * the same reads, prints the same lines.
+ */
+export function findMistake(trials: Trial[]): Mistake | undefined {
+  const known = trials.filter(({ reads, stopped }) =>
+    reads.length > 0 && stopped === undefined
+  );
+  if (known.every(isRight)) return undefined;
+  return MISTAKES.find((mistake) =>
+    mistake.clients.some((client) =>
+      known.every((trial) => doesTheSame(client, trial))
+    )
+  );
+}
+
+/** Returns whether a client does what the one of a trial did, for the same reads. */
+function doesTheSame(client: Client, trial: Trial): boolean {
+  const { lines, reads, delivery } = trial;
+  let at = 0;
+  const brought = reads.flatMap(({ size }) =>
+    size === null ? [] : [delivery.stream.subarray(at, at += size)]
+  );
+  const expected = client(brought, reads[0].room);
+  const { failedAt } = expected;
+  const isWhole = reads.at(-1)?.size === null;
+  const isSame = (line: string, i: number) => {
+    const printed = withoutLabel(lines[i] ?? "").trim();
+    const texts = [line, line.slice(HEADER_LENGTH)];
+    return texts.some((text) => text.trim() === printed);
+  };
+  // A client may end with an error in place of printing a part of a character.
+  const broken = expected.lines.findIndex((line) => line.includes("\uFFFD"));
+  if (!isWhole && broken >= 0 && broken === lines.length) {
+    return expected.lines.slice(0, broken).every(isSame);
+  }
+  if (!expected.lines.every(isSame)) return false;
+  const isAll = lines.length === expected.lines.length;
+  if (failedAt === undefined) return isWhole && isAll;
+  // What follows is chance if a client goes on with something that is no header.
+  return isWhole
+    ? rightLines(trial) === rightLines({ ...trial, lines: expected.lines })
+    : isAll && failedAt === brought.length - 1;
+}
+
+/** Returns whether all messages were printed and nothing else. */
+function isRight(trial: Trial): boolean {
+  const count = rightLines(trial);
+  return count === trial.lines.length &&
+    count === trial.delivery.messages.length;
+}
+
+function mostFrequent(lines: string[]): [line: string, times: number] {
+  const times = new Map<string, number>();
+  for (const line of lines) times.set(line, 1 + (times.get(line) ?? 0));
+  return [...times].reduce((most, one) => one[1] > most[1] ? one : most);
+}
+
+/** Returns a number with its unit, such as `1 byte` and `2 bytes`. */
+export function amount(count: number, unit: string): string {
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}
