@@ -118,8 +118,6 @@ export interface Complaint {
   message: string;
   /** Which line of the client it names, such as `ada.ts, line 7`. */
   place?: string;
-  /** The number of that line. */
-  line?: number;
 }
 
 /** Type-checks a client. Returns the first mistake that TypeScript finds, if any. */
@@ -146,5 +144,5 @@ export function complaint(stderr: string, file: string): Complaint {
   const line = parseInt(stderr.split(`/${name}:`)[1]);
   return Number.isNaN(line)
     ? { message }
-    : { message, line, place: `${basename(file)}, line ${line}` };
+    : { message, place: `${basename(file)}, line ${line}` };
 }
