@@ -89,7 +89,11 @@ export function report(trials: Trial[], file: string, seed: number): string {
     ["hint", wrap(hint ?? "")],
     ["repeat", [
       `deno task exercise --serve "${name}" --seed ${seed}`,
-      `and in another terminal: ${commandFor(file)}`,
+      `and in another terminal: ${
+        basename(file) === "streamClientEx1.ts"
+          ? "deno task client:ex1 --verbose"
+          : "your client"
+      }`,
     ]],
   ];
   return [
@@ -102,13 +106,6 @@ export function report(trials: Trial[], file: string, seed: number): string {
 
 function place(place: string | undefined): string {
   return place === undefined ? "" : ` (${place})`;
-}
-
-/** Returns the command that runs a client against `--serve`. */
-function commandFor(file: string): string {
-  return basename(file) === "streamClientEx1.ts"
-    ? "deno task client:ex1 --verbose"
-    : `deno run --allow-net ${basename(file)}`;
 }
 
 /** Returns the messages as the client prints those that it gets right. */
