@@ -10,6 +10,7 @@
  */
 
 import { bold, setColorEnabled } from "@std/fmt/colors";
+import { printOrEnd } from "./command_line.ts";
 
 const root = new URL("../", import.meta.url);
 /** The processes that are running. */
@@ -30,10 +31,10 @@ async function main(): Promise<void> {
   heading("What the servers printed");
   for (const server of [paced, fast]) {
     stop(server.process);
-    console.log(abbreviate(await server.output));
+    printOrEnd(abbreviate(await server.output));
   }
   heading("What the difference means");
-  console.log(
+  printOrEnd(
     `TCP carries bytes, not messages: one read may bring the end of one message and
 the beginning of the next. Only a client that keeps this beginning keeps its
 place in the stream. Ex1 ${
@@ -97,7 +98,7 @@ function abbreviate(output: string): string {
 }
 
 function heading(text: string): void {
-  console.log(`\n${bold(`== ${text} ==`)}`);
+  printOrEnd(`\n${bold(`== ${text} ==`)}`);
 }
 
 /** Ends a process that may have ended by itself. */
@@ -109,19 +110,11 @@ function stop(child: Deno.ChildProcess): void {
   }
 }
 
-/** Leaves no process behind. */
-function interrupt(code: number): never {
-  children.forEach(stop);
-  Deno.exit(code);
-}
-
-Deno.addSignalListener("SIGINT", () => interrupt(130));
+// No process is left, whatever ends the program.
+globalThis.addEventListener("unload", () => children.forEach(stop));
+Deno.addSignalListener("SIGINT", () => Deno.exit(130));
 if (Deno.build.os !== "windows") {
-  Deno.addSignalListener("SIGTERM", () => interrupt(143));
+  Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
 }
-try {
-  await main();
-} finally {
-  children.forEach(stop);
-}
+await main();
 Deno.exit();

@@ -126,11 +126,29 @@ test("a second Ctrl+C at deno task server ends it at once", async () => {
   assertEquals(await endAtTerminal(terminal), 130);
 });
 
-test("Ctrl+C at deno task demo leaves no process", async () => {
-  await using terminal = startAtTerminal([Deno.execPath(), "task", "demo"]);
-  await terminal.stdout.waitFor(/Message:29/);
-  await terminal.type(CTRL_C);
-  assertEquals(await endAtTerminal(terminal), 130);
+/** Programs that start others, and what they print when those run. */
+const PARENTS: [task: string, args: string[], ready: RegExp][] = [
+  ["demo", [], /Message:29/],
+  ["soak", [], /seed \d+/],
+  ["web", ["--demo", "--web-port=0"], /Open http/],
+  ["exercise", ["--serve=random cuts", "--port=0"], /Listening on /],
+  ["test", ["tests/server_test.ts"], /running \d+ tests/],
+];
+for (const [task, args, ready] of PARENTS) {
+  test(`Ctrl+C at deno task ${task} leaves no process`, async () => {
+    await using terminal = startAtTerminal(
+      [Deno.execPath(), "task", task, ...args],
+    );
+    await terminal.stdout.waitFor(ready);
+    await terminal.type(CTRL_C);
+    assertEquals(await endAtTerminal(terminal), 130);
+  });
+}
+
+test("a demo that nobody reads leaves no process", async () => {
+  const demo = `${Deno.execPath()} task demo | head -n 1`;
+  await using terminal = startAtTerminal(["sh", "-c", demo]);
+  assertEquals(await endAtTerminal(terminal), 0);
 });
 
 test("Ctrl+C at deno task exercise leaves no client and no file", async () => {
