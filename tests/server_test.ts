@@ -121,16 +121,25 @@ for (const [name, clock, exceptions] of PACES) {
   });
 }
 
-processTest("the time of a message is the system's", async () => {
-  await using server = await startServer(["--interval", "0", "--count", "9"]);
-  const before = Date.now();
-  const messages = await dial(server);
-  const after = Date.now();
-  for (const message of messages) {
-    const time = Number(message.slice("The time is ".length)) * 1000;
-    assert(time >= before && time < after + 1, `${before} ${time} ${after}`);
-  }
-});
+processTest(
+  "the time of a message is the system's, in microseconds, and never steps back",
+  async () => {
+    await using server = await startServer(
+      ["--interval", "0", "--count", "100000", "--quiet"],
+    );
+    const before = Date.now();
+    const messages = await dial(server);
+    const after = Date.now();
+    let last = before;
+    for (const message of messages) {
+      const time = Number(message.slice("The time is ".length)) * 1000;
+      assert(time >= last && time < after + 1, `${last} ${time} ${after}`);
+      last = time;
+    }
+    const microseconds = new Set(messages.map((text) => text.slice(-3)));
+    assert(microseconds.size > 100, `${microseconds.size} of 1000`);
+  },
+);
 
 processTest("the server serves on after hundreds of resets", async () => {
   await using server = await startServer(["--count", "3", "--interval", "0"]);
@@ -308,6 +317,16 @@ processTest(
       assertEquals((await readSome(client, 39))?.length, 39);
     }
     assertEquals(server.stderr.text.match(/Cannot accept clients/g)?.length, 1);
+
+    // When all have left, another rush is another reason to say so.
+    for (const client of clients) client.close();
+    await until(() => "the end of all streams", () => {
+      return server.stderr.text.match(/ left after /g)?.length === 100;
+    });
+    for (let i = 0; i < 100; i++) {
+      dialled.use(await Deno.connect(server.address));
+    }
+    await server.stderr.waitFor(/Cannot accept[^]*Cannot accept/);
     await assertSound(server);
   },
   notOnWindows,
@@ -447,8 +466,51 @@ processTest(
   },
 );
 
+for (
+  const [full, lines, warning] of [
+    ["busy", 21, /^(?![^]*Cannot print)/],
+    ["for good", 18, /^Cannot print: .*No space left$/m],
+  ] as const
+) {
+  processTest(
+    `a log whose output was full, ${full}, goes on`,
+    async () => {
+      await using server = await startServer(["--interval", "0.001"], {
+        env: { FULL: full },
+        denoArgs: ["--allow-env=FULL", "--preload=tests/full.ts"],
+      });
+      assertEquals((await dial(server)).length, 20);
+      const { stderr } = await server.stop();
+      assertMatch(stderr, warning);
+      assertEquals(
+        stderr.match(/Cannot print/g)?.length ?? 0,
+        full === "busy" ? 0 : 1,
+      );
+      assertEquals(server.stdout.lines.length, lines);
+    },
+  );
+}
+
 processTest(
-  "a log that is full for a moment, or cannot be written, costs no client a message",
+  "a server whose output nobody reads ends when it is told to",
+  async () => {
+    await using server = await startServer(
+      ["--interval", "0", "--count", "0"],
+      {
+        shell: "mkfifo full && exec 1<>full && rm full",
+      },
+    );
+    using client = await Deno.connect(server.address);
+    await readSome(client, 39_000);
+    const { code, stderr } = await server.stop();
+    assertEquals(code, 0);
+    assertMatch(stderr, /^Stopping/m);
+  },
+  notOnWindows,
+);
+
+processTest(
+  "a log that cannot be written costs no client a message",
   async () => {
     await using server = await startServer(["--interval", "0.001"], {
       shell: "exec >/dev/full",
