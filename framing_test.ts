@@ -828,9 +828,9 @@ Deno.test("FrameReader loses nothing if its loops are left, and other loops go o
 });
 
 Deno.test("FrameReader keeps the frames that were not taken when it fills again, to the end of the stream", async () => {
-  for (const length of [3, 100_000]) {
+  for (const [length, number] of [[3, 1], [3, 10], [100_000, 10]]) {
     const frame = encodeFrame(new Uint8Array(length).fill(7));
-    const frames = new FrameReader(readerOf(Array(10).fill(frame)));
+    const frames = new FrameReader(readerOf(Array(number).fill(frame)));
     for (let i = 0; i < 100; i++) assertEquals(await frames.fill(), true);
     let count = 0;
     for (; frames.next(); count++) {
@@ -838,7 +838,7 @@ Deno.test("FrameReader keeps the frames that were not taken when it fills again,
       assertEquals(end - start, length);
       assert(bytes.subarray(start, end).every((byte) => byte === 7));
     }
-    assertEquals(count, 10);
+    assertEquals(count, number);
     assertEquals(await frames.fill(), false);
   }
   const bad = new FrameReader(readerOf([toBytes("2         hix")]));
@@ -1278,6 +1278,26 @@ Deno.test("FrameWriter takes frames while it flushes, and flushes in order", asy
   assertEquals(settled, ["1st", "2nd", "3rd", "4th", "5th"]);
   await frames.flush();
   assertEquals(frames.size, 0);
+});
+
+Deno.test("FrameWriter keeps what is being written as it is, whatever is added", async () => {
+  let written = "";
+  const frames = new FrameWriter({
+    async write(bytes) {
+      await aWhile();
+      written += toText(bytes.subarray(0, 4));
+      return Math.min(bytes.length, 4);
+    },
+  });
+  for (let i = 0; i < 3; i++) {
+    frames.add("one");
+    const flushed = frames.flush();
+    await aWhile();
+    frames.add("two");
+    await flushed;
+    await frames.flush();
+  }
+  assertEquals(written, "3         one3         two".repeat(3));
 });
 
 Deno.test("FrameWriter keeps the frames of many producers whole and each one's in order", async () => {
