@@ -1290,10 +1290,10 @@ Deno.test("FrameWriter keeps what is being written as it is, whatever is added",
     },
   });
   for (let i = 0; i < 3; i++) {
-    frames.add("one");
+    frames.add(toBytes("one"));
     const flushed = frames.flush();
     await aWhile();
-    frames.add("two");
+    frames.add(toBytes("two"));
     await flushed;
     await frames.flush();
   }
