@@ -55,7 +55,7 @@ const KIB = 1024;
 
 const smallPayloads = fc.array(smallPayload, { maxLength: 6 });
 
-/** What cannot stand where a header belongs. */
+/** Bytes that are not a header. */
 const BAD_HEADERS = [
   "+1        ",
   "-1        ",
@@ -178,7 +178,7 @@ Deno.test("decodeHeader takes the one spelling of a length and no other", () => 
   }
 });
 
-Deno.test("decodeHeader throws INVALID_HEADER where fewer than 10 bytes are given", () => {
+Deno.test("decodeHeader throws INVALID_HEADER for fewer than 10 bytes", () => {
   for (const header of ["", "2", "29       ", "x"]) {
     const error = assertThrows(
       () => decodeHeader(toBytes(header)),
@@ -456,7 +456,7 @@ for (const [form, decode] of Object.entries<Decode>(FORMS)) {
     }
   });
 
-  Deno.test(`${form} delivers what stands before a frame with any header byte changed, and tells where that is`, async () => {
+  Deno.test(`${form} delivers the payloads before a frame with any header byte changed, and tells its offset`, async () => {
     await fc.assert(
       fc.asyncProperty(
         smallPayloads,
@@ -557,7 +557,7 @@ for (const [form, decode] of Object.entries<Decode>(FORMS)) {
     await refuses(LARGEST, LARGEST - 1);
   });
 
-  Deno.test(`${form} says for people where and what was wrong`, async () => {
+  Deno.test(`${form} says in words what is wrong, and where`, async () => {
     const says = async (stream: string, message: string) => {
       const chunks = [toBytes("2         hi" + stream)];
       const { error } = await decode(chunks, { maxFrameLength: 100 });

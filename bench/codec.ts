@@ -18,7 +18,7 @@ async function measure(): Promise<Round> {
   for (const { group, name, stream } of benchmarks) {
     const rates = round[group] ??= {};
     rates[name] = await run(Deno.execPath(), ...script, group, name);
-    // Go takes part as what reads into a buffer of its own, too.
+    // Go also reads into a buffer of its own.
     if (name === "FrameReader.next" && goProgram !== undefined) {
       const { length, count, chunk, times } = stream!;
       const numbers = [length, count, chunk, times].map(String);
@@ -28,7 +28,7 @@ async function measure(): Promise<Round> {
   return round;
 }
 
-/** Gives how many payloads a second a program says that it manages. */
+/** Returns the payloads per second that a program reports. */
 async function run(program: string, ...args: string[]): Promise<number> {
   const { success, stdout } = await new Deno.Command(program, {
     args,

@@ -1,8 +1,8 @@
 /**
- * What taking frames apart and making them costs inside one process, next to
- * the packages on npm that do the same, and next to a `TransformStream` that
- * does nothing. `deno task bench` runs each of these in processes of its own and
- * compares. For a quick look at all of them in one process:
+ * What decoding and encoding frames costs inside one process, compared with
+ * packages on npm and with a `TransformStream` that does nothing. `deno task
+ * bench` runs each benchmark in processes of its own. For a quick look at all of
+ * them in one process:
  *
  * ```shell
  * deno bench --allow-env=READABLE_STREAM bench/codec_bench.ts
@@ -28,13 +28,13 @@ const MIB = 1024 * KIB;
 
 /** One benchmark of this file. */
 export interface Benchmark {
-  /** What it is compared in. */
+  /** The group of benchmarks that it is compared with. */
   group: string;
   /** What is measured. */
   name: string;
-  /** Runs it once; gives how many payloads that handles. */
+  /** Runs the benchmark once. Returns how many payloads it handled. */
   run(): Promise<number>;
-  /** Where payloads are decoded: how they arrive, for peers in other languages. */
+  /** For decoders: how the payloads arrive, for peers in other languages. */
   stream?: Stream;
 }
 
@@ -42,11 +42,11 @@ export interface Benchmark {
 export interface Stream {
   /** Length of each payload, in bytes. */
   length: number;
-  /** How many there are. */
+  /** Number of payloads. */
   count: number;
   /** Length of each chunk, in bytes. */
   chunk: number;
-  /** How often all that goes through: so the bytes stay in the processor's caches, as bytes are that have just arrived. */
+  /** How many times the stream is decoded. It is short enough to stay in the processor's caches, like bytes that have just arrived. */
   times: number;
 }
 
@@ -76,7 +76,7 @@ for (
   compare("FrameReader.next", count * length, frames, read);
   compare("FrameReader", count * length, frames, iterate);
   for (const { name, header, decode } of peers) {
-    // Time that grows with the square of a frame's chunks: minutes of it.
+    // Quadratic in the number of chunks: this would take minutes.
     if (name.includes("frame-stream") && length / chunk > 1000) continue;
     const frames = () => cut(header(length), stream);
     compare(name, count * length, frames, decode);
@@ -122,8 +122,8 @@ for (const [length, count] of [[29, 3000], [64 * KIB, 500]]) {
 }
 
 /**
- * Begins a group of benchmarks, which are compared with its first. Each takes an
- * input and gives how many bytes came out, which is checked.
+ * Begins a group of benchmarks, which are compared with the first of them. Each
+ * takes an input and returns how many bytes came out, which is checked.
  */
 function group(group: string, count: number, stream?: Stream) {
   let baseline = true;
@@ -158,7 +158,7 @@ function header(length: number): Uint8Array {
   return encodeFrame(new Uint8Array(length)).subarray(0, HEADER_LENGTH);
 }
 
-/** Frames with this header, which hold zeros, in chunks. */
+/** Returns frames of zeros with this header, in chunks. */
 function cut(header: Uint8Array, stream: Stream): Uint8Array[] {
   const { length, count, chunk, times } = stream;
   const size = header.length + length;
@@ -198,7 +198,7 @@ async function iterate(chunks: Uint8Array[]): Promise<number> {
   return bytes;
 }
 
-/** What reads one chunk after the other, as a socket does: into the caller's buffer. */
+/** Returns a source that reads into the caller's buffer, as a socket does. */
 function source(chunks: Uint8Array[]): Pick<Deno.Conn, "read"> {
   let next = 0;
   let at = 0;
@@ -253,7 +253,7 @@ function through(
   };
 }
 
-/** A stream that does nothing but give so many chunks for each that it is given. */
+/** Returns a stream that only enqueues a number of chunks for each one it gets. */
 function idle(each: number): TransformStream<Uint8Array, Uint8Array> {
   return new TransformStream({
     transform(chunk, controller) {
@@ -267,13 +267,13 @@ function size(bytes: number): string {
   return bytes < MIB ? `${bytes / KIB} KiB` : `${bytes / MIB} MiB`;
 }
 
-/** How long to warm up, and then how long to measure, in milliseconds: longer where much memory must come first. */
+/** How long to warm up and how long to measure, in milliseconds. Long payloads need more memory first. */
 const PHASE = 200;
 const LONG_PHASE = 600;
-/** A sample takes so long, so that what is cleared away now and then is in it. */
+/** Length of a sample in milliseconds, long enough to include garbage collection. */
 const SAMPLE = 10;
 
-/** Gives how many payloads a second a benchmark manages. */
+/** Returns how many payloads per second a benchmark handles. */
 async function measure({ stream, run }: Benchmark): Promise<number> {
   const phase = stream && stream.length > KIB ? LONG_PHASE : PHASE;
   const rates: number[] = [];
@@ -289,8 +289,8 @@ async function measure({ stream, run }: Benchmark): Promise<number> {
     }
     if (isWarm) rates.push(count / time * 1000);
   }
-  // Not the mean: where a virtual machine gives a process new memory, a sample
-  // can take a hundred times as long.
+  // Not the mean: if a virtual machine gives a process new memory, a sample can
+  // take a hundred times as long.
   return median(rates);
 }
 

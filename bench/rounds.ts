@@ -1,25 +1,25 @@
 /**
- * What both benchmarks have in common: the peer in Go; rounds, each of which
- * measures everything once; and a table of the medians over them. A machine is
- * never quiet, and what disturbs one round disturbs all that is compared in it:
- * so ratios are taken within each round, and of those the median.
+ * What both benchmarks share: the peer in Go, rounds that measure everything
+ * once, and a table of medians. A machine is never quiet, and what disturbs a
+ * round disturbs everything in it. So ratios are taken within each round, and the
+ * table has their medians.
  *
  * @module
  */
 
-/** Where the benchmarks are. */
+/** The folder of the benchmarks. */
 export const folder = import.meta.dirname!;
 
 /** How long all rounds may take, in milliseconds. */
 const PATIENCE = 170_000;
 
-/** What one round found: of each group, by name, how many payloads a second each form managed. */
+/** The results of a round: by group and name, the payloads per second. */
 export type Round = Record<string, Record<string, number>>;
 
 /**
  * Measures in rounds and prints a table for each group.
  *
- * @param rounds How many rounds, if there is time for as many.
+ * @param rounds The number of rounds, if there is time for all of them.
  * @param measure Runs one.
  */
 export async function compare(
@@ -29,7 +29,7 @@ export async function compare(
   const found: Round[] = [];
   const start = performance.now();
   let time = 0;
-  // No round is begun that might take too long.
+  // The next round might take too long.
   while (
     found.length < rounds && time + time / (found.length || 1) < PATIENCE
   ) {
@@ -57,14 +57,14 @@ function formatRatio(ratio: number): string {
   return ratio < 10 ? ratio.toPrecision(2) : ratio.toFixed();
 }
 
-/** The median of some numbers. */
+/** Returns the median. */
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = (sorted.length - 1) / 2;
   return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
 }
 
-/** Prints rows in columns: the first as words, the others as numbers. */
+/** Prints rows in columns: the first column as text, the others as numbers. */
 function printTable(heading: string[], rows: string[][]): void {
   const widths = heading.map((_, column) =>
     Math.max(...[heading, ...rows].map((row) => row[column].length))
@@ -76,7 +76,7 @@ function printTable(heading: string[], rows: string[][]): void {
   }
 }
 
-/** Builds the peer in Go where that is possible, and says so where it is not. */
+/** Builds the peer in Go, or says that it cannot. */
 export async function buildGo(): Promise<string | undefined> {
   // In a folder that git ignores and `deno task setup` makes.
   const program = `${folder}/../vendor/bench_pair.exe`;
@@ -86,7 +86,7 @@ export async function buildGo(): Promise<string | undefined> {
   console.error("Go is left out: there is no `go` that can build it");
 }
 
-/** Whether a program is there and ends well. */
+/** Returns whether a program exists and succeeds. */
 export async function succeeds(
   program: string,
   ...args: string[]

@@ -9,12 +9,12 @@
 
 import { buildGo, compare, folder, type Round, succeeds } from "./rounds.ts";
 
-/** Two processes. The one who sends says on stderr on which port it listens, the other in the end what it got. */
+/** Two processes. The sender prints its port on stderr, and the receiver prints what it got at the end. */
 interface Pair {
   name: string;
   send(length: number, count: number): Command;
   receive(length: number, port: string): Command;
-  /** How many messages of 29 B, 1 KiB, 64 KiB and 1 MiB: about half a second's worth. */
+  /** Number of messages of 29 B, 1 KiB, 64 KiB and 1 MiB, for about half a second. */
   counts: (number | undefined)[];
 }
 
@@ -23,12 +23,12 @@ type Command = [program: string, ...args: string[]];
 
 const lengths = [29, 1024, 64 * 1024, 1024 * 1024];
 
-/** How many clients there are at once, what each gets, and how far that is apart. */
+/** The number of clients, the messages for each, and the interval between them. */
 const crowd = { clients: 5000, count: 20, milliseconds: 50 };
 
 const goProgram = await buildGo();
 
-/** All pairs that can run here. The first is what the others are compared with. */
+/** All pairs that can run here. The others are compared with the first. */
 async function findPairs(): Promise<Pair[]> {
   const pairs = [
     deno("Deno, bytes without frames", "pump", [8e6, 1e6, 16_000, 1000]),
@@ -86,7 +86,7 @@ function deno(name: string, form: string, counts: number[]): Pair {
   };
 }
 
-/** The scripts as they are used; their messages are 29 bytes long. */
+/** The scripts as they are used. Their messages have 29 bytes. */
 const scripts: Pair = {
   name: "streamServer.ts, streamClient01Soln.ts",
   send: (_, count) => server(count, 0),
@@ -144,7 +144,7 @@ async function measure(pairs: Pair[]): Promise<Round> {
   return round;
 }
 
-/** Gives how many messages a second arrived. */
+/** Returns how many messages per second arrived. */
 async function run(
   count: number,
   send: Command,
@@ -164,11 +164,11 @@ async function run(
     }
     return count / Number(seconds);
   } finally {
-    // The server of the scripts goes on until it is told to stop.
+    // The scripts' server runs until it is stopped.
     try {
       sender.kill();
     } catch {
-      // The others have come to their end.
+      // The others have ended.
     }
     await sender.status;
   }
@@ -184,7 +184,7 @@ function spawn([program, ...args]: Command): Deno.ChildProcess {
   }).spawn();
 }
 
-/** Waits until a process says something on stderr. */
+/** Waits for a line on a process's stderr. */
 async function find(
   process: Deno.ChildProcess,
   pattern: RegExp,

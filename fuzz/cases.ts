@@ -1,6 +1,6 @@
 /**
- * Streams for the decoders, good and bad, and ways of cutting them, as
- * fast-check arbitraries; and the one check that all of them go through.
+ * Good and bad streams for the decoders, and ways of cutting them, as fast-check
+ * arbitraries, and the check that every stream goes through.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export interface Case {
   chunks: Uint8Array[];
 }
 
-/** Decodes a case in one form and says in what that differs from the reference; nothing where it does not. */
+/** Decodes a case in one form. Returns how the outcome differs from the reference, or `undefined`. */
 export function checkCase(
   decode: Decode,
   { maxFrameLength, chunks }: Case,
@@ -35,7 +35,7 @@ export function checkCase(
     : difference(outcome, content);
 }
 
-/** Says whether a decoder took more memory than some times what arrived; what is collected meanwhile goes unseen. */
+/** Returns whether a decoder took too much memory for what arrived. Memory that is freed in between is not seen. */
 export function checkMemory(
   { maxFrameLength, chunks }: Case,
 ): string | undefined {
@@ -56,13 +56,13 @@ export function checkMemory(
   }
 }
 
-/** Payloads of a few bytes, mostly, and of any bytes; some that look like headers. */
+/** Mostly short payloads of any bytes. Some look like headers. */
 export const smallPayload: fc.Arbitrary<Uint8Array> = fc.tuple(
   fc.nat(40),
   fc.nat(255),
 ).map(([length, seed]) => payloadOf(length, seed));
 
-/** Payloads of all the lengths at which the decoders change their ways; few are long. */
+/** Payloads of the lengths at which the decoders behave differently. Few are long. */
 export const payload: fc.Arbitrary<Uint8Array> = fc.tuple(
   fc.oneof(
     { weight: 4, arbitrary: fc.nat(40) },
@@ -82,10 +82,10 @@ export const payload: fc.Arbitrary<Uint8Array> = fc.tuple(
   fc.nat(255),
 ).map(([length, seed]) => payloadOf(length, seed));
 
-/** A place in a stream, as the part of it that comes before. */
+/** An offset in a stream, as a fraction of its length. */
 const place = fc.nat(0xffff).map((part) => part / 0x10000);
 
-/** Ways of cutting, each a function that cuts any stream: at any places, or every so many bytes. */
+/** Ways of cutting: functions that cut a stream at random offsets, or into chunks of one size. */
 export const cutting: fc.Arbitrary<(stream: Uint8Array) => Uint8Array[]> = fc
   .oneof(
     fc.array(place, { maxLength: 8 })
@@ -94,12 +94,12 @@ export const cutting: fc.Arbitrary<(stream: Uint8Array) => Uint8Array[]> = fc
       ),
     fc.oneof(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 5000 }))
       .map((size) => (stream: Uint8Array) =>
-        // A long stream in single bytes would take a run's time many times over.
+        // A long stream in single bytes would take too long.
         cutEvery(stream, Math.max(size, Math.floor(stream.length / 4096)))
       ),
   );
 
-/** A stream of whole frames with, here and there, what does not belong; and then some of its bytes altered. */
+/** A stream of frames with some bad parts between them, and some of its bytes altered. */
 export function anyCase(payload: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Case> {
   const frame = payload.map((payload) => encodeFrame(payload));
   const piece = fc.oneof(
@@ -126,7 +126,7 @@ export function anyCase(payload: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Case> {
   });
 }
 
-/** A header whose payload does not follow, or not all of it. */
+/** A header without all of its payload. */
 const promise = fc.oneof(
   fc.constantFrom(8 * 1024 * 1024, 8 * 1024 * 1024 + 1, 9_999_999_999),
   fc.nat(3000),
@@ -138,7 +138,7 @@ const almostHeader = fc.array(
   { minLength: 1, maxLength: 12 },
 ).map((characters) => toBytes(characters.join("")));
 
-/** One byte replaced, put in or taken out; or all from there on taken away. */
+/** One byte replaced, inserted or removed, or the rest of the stream removed. */
 const alteration: fc.Arbitrary<
   (stream: Uint8Array) => Uint8Array<ArrayBuffer>
 > = fc.tuple(
@@ -157,7 +157,7 @@ const alteration: fc.Arbitrary<
   ]);
 });
 
-/** Cuts at the places given, in any order; the same place twice makes an empty chunk. */
+/** Cuts a stream at offsets in any order. The same offset twice makes an empty chunk. */
 export function cutAt(stream: Uint8Array, places: number[]): Uint8Array[] {
   const ordered = places.toSorted((a, b) => a - b);
   return [...ordered, stream.length].map((place, i) =>
@@ -165,7 +165,7 @@ export function cutAt(stream: Uint8Array, places: number[]): Uint8Array[] {
   );
 }
 
-/** Cuts into chunks of `size` bytes. */
+/** Cuts a stream into chunks of `size` bytes. */
 export function cutEvery(stream: Uint8Array, size: number): Uint8Array[] {
   return Array.from(
     { length: Math.ceil(stream.length / size) },
@@ -173,7 +173,7 @@ export function cutEvery(stream: Uint8Array, size: number): Uint8Array[] {
   );
 }
 
-/** Bytes without a pattern, and after them as many that could be in a header. */
+/** Random bytes, then as many that could be part of a header. */
 const NOISE = 256;
 const noise = makeNoise(2 * 300_000);
 

@@ -1,10 +1,10 @@
 /**
- * The forms in which framing.ts decodes, each behind the same function, so that
- * what holds for one is checked for all.
+ * The decoders of framing.ts behind one function, so that one check covers all of
+ * them.
  *
- * Each form gets its bytes in the least convenient way that it allows: a buffer
- * that is read into again, views that do not begin at 0, rubbish where a read
- * left off, chunks that are overwritten once they are written.
+ * Each decoder gets its bytes in the least convenient way that it allows: in a
+ * buffer that is used again, in views that do not begin at 0, with garbage after
+ * the bytes of a read, in chunks that are overwritten after they are written.
  *
  * @module
  */
@@ -32,11 +32,11 @@ export const FORMS = {
   FrameDecoderStream: decodePiped,
 } satisfies Record<string, Decode>;
 
-/** What stands around the bytes that a decoder is given: it could be a header. */
+/** The bytes around those that a decoder is given. They could be a header. */
 const RUBBISH = 0x39;
 const RUBBISH_LENGTH = 16;
 
-/** Decodes with FrameDecoder, which is the one form that need not wait. */
+/** Decodes with FrameDecoder, the only synchronous decoder. */
 export function decodePushed(
   chunks: Uint8Array[],
   options?: FramingOptions,
@@ -48,7 +48,7 @@ export function decodePushed(
       const memory = withRubbish(chunk);
       const end = memory.length - RUBBISH_LENGTH;
       for (const payload of decoder.push(memory.subarray(1, end))) {
-        // Only what lies whole in its chunk is its owner's to keep.
+        // Only a payload that lies whole in its chunk changes with it.
         const isView = payload.buffer === memory.buffer;
         payloads.push(isView ? payload.slice() : payload);
       }
@@ -67,7 +67,7 @@ async function decodeIterated(
 ): Promise<Outcome> {
   const payloads: Uint8Array[] = [];
   try {
-    // Payloads are kept without a copy: they must stay what they are.
+    // Payloads are kept without a copy, and must not change.
     for await (const payload of new FrameReader(readerOf(chunks), options)) {
       payloads.push(payload);
     }
@@ -116,7 +116,7 @@ async function decodePiped(
   return { payloads, error: errors[0] };
 }
 
-/** A source whose every read gives one of the chunks, or as much of it as fits. Empty ones are left out. */
+/** Returns a source whose reads bring one chunk each, or as much of it as fits. It skips empty chunks. */
 export function readerOf(pieces: Uint8Array[]): ByteReader {
   const chunks = pieces.filter(({ length }) => length > 0);
   let next = 0;

@@ -1,16 +1,16 @@
 /**
- * Looks for streams that a decoder of framing.ts takes for something else than
- * the reference does, fails on with anything but a FramingError, or holds too
- * much memory for.
+ * Looks for streams that a decoder of framing.ts decodes differently from the
+ * reference, fails on with an error other than FramingError, or takes too much
+ * memory for.
  *
  * ```sh
  * deno task fuzz                      # for 20 seconds
- * deno task fuzz --runs 1000000       # so many with FrameDecoder, and some with the others
- * deno task fuzz --seed 42            # the same runs as every time with 42
+ * deno task fuzz --runs 1000000       # this many with FrameDecoder, fewer with the others
+ * deno task fuzz --seed 42            # the same runs every time
  * ```
  *
- * A finding is printed to stdout as one line of JSON, as small as it could be
- * made. It belongs into corpus.json, which the tests replay.
+ * A finding is made as small as possible and printed to stdout as one line of
+ * JSON. It belongs in corpus.json, which the tests replay.
  *
  * @module
  */
@@ -34,13 +34,13 @@ import {
 import { FORMS } from "./forms.ts";
 import { toText } from "./reference.ts";
 
-/** Something that a decoder got wrong. */
+/** A stream that a decoder got wrong. */
 export interface Finding extends Case {
   form: string;
   difference: string;
 }
 
-/** What a batch is made of. FrameDecoder, the core of two forms, is fast and gets most runs. */
+/** The parts of a batch. FrameDecoder is the fastest, and gets most runs. */
 const BATCH: {
   form: keyof typeof FORMS;
   payload: fc.Arbitrary<Uint8Array>;
@@ -58,10 +58,10 @@ const BATCH: {
   { form: "FrameDecoderStream", payload, runs: 50 },
 ];
 
-/** How often each form has been run. */
+/** How many runs each decoder has had. */
 export type Runs = Record<keyof typeof FORMS, number>;
 
-/** Runs one batch after another, each part with a seed of its own, until `isEnough` says so or there is a finding. */
+/** Runs batches until `isEnough` returns true or there is a finding. Each part has a seed of its own. */
 export async function fuzz(
   seed: number,
   isEnough: (runs: Runs) => boolean,
@@ -71,7 +71,7 @@ export async function fuzz(
   ) as Runs;
   while (!isEnough(runs)) {
     for (const { form, payload, runs: numRuns, ...part } of BATCH) {
-      // So far from the one before that near seeds have no parts in common.
+      // Seeds are far apart, so that runs with neighboring seeds share no part.
       seed = (seed + 0x9e3779b9) | 0;
       const finding = await search(
         form,
@@ -86,7 +86,7 @@ export async function fuzz(
   return { runs };
 }
 
-/** Goes through one part of a batch, and makes what it finds smaller. */
+/** Runs one part of a batch, and makes a finding smaller. */
 async function search(
   form: keyof typeof FORMS,
   check: (candidate: Case) => ReturnType<typeof checkCase>,
@@ -114,7 +114,7 @@ function throwIf(difference: unknown): void {
   if (difference !== undefined) throw new Error(String(difference));
 }
 
-/** A finding as an entry of corpus.json, in which each character of a chunk is a byte. */
+/** Returns a finding as an entry of corpus.json. Each character of a chunk is a byte. */
 function toJson({ form, difference, maxFrameLength, chunks }: Finding): string {
   const why = `${form}: ${difference}`;
   return JSON.stringify({ why, maxFrameLength, chunks: chunks.map(toText) });

@@ -1,6 +1,6 @@
 /**
- * Replays the corpus, runs the fuzz program for a moment, and checks that what
- * it checks with can tell right from wrong.
+ * Replays the corpus, runs the fuzz program for a moment, and tests that its check
+ * finds wrong decoders.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { type Decode, FORMS } from "./forms.ts";
 import { fuzz } from "./fuzz.ts";
 import { decodeStream, difference, toBytes, toText } from "./reference.ts";
 
-/** An entry of the corpus; each character of a chunk is a byte. */
+/** An entry of the corpus. Each character of a chunk is a byte. */
 interface Entry {
   why: string;
   maxFrameLength?: number;

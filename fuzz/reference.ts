@@ -1,7 +1,7 @@
 /**
- * A decoder for framing.ts's format that is slow and obviously right: it has
- * the whole stream in one piece and asks a regular expression what a header is.
- * The tests and the fuzz program hold the real decoders against it.
+ * A decoder that is slow and obviously right: it gets the whole stream in one
+ * piece, and a regular expression says what a header is. The tests and the fuzz
+ * program compare the real decoders with it.
  *
  * @module
  */
@@ -15,25 +15,25 @@ import {
   HEADER_LENGTH,
 } from "../framing.ts";
 
-/** What stands in a stream: whole payloads, and what is wrong after them if it is not its end. */
+/** The content of a stream: complete payloads, and what is wrong after them, if anything is. */
 export interface Content {
   payloads: Uint8Array[];
   failure?: Failure;
 }
 
-/** What a FramingError tells. */
+/** The facts of a FramingError. */
 export interface Failure extends FramingErrorFacts {
   code: FramingErrorCode;
   offset: number;
 }
 
-/** What a decoder made of a stream. */
+/** What a decoder returned for a stream. */
 export interface Outcome {
   payloads: Uint8Array[];
   error?: unknown;
 }
 
-/** A header, or what one may begin with. */
+/** A header, or the beginning of one. */
 const HEADER = /^(0|[1-9][0-9]*) *$/;
 
 /** Decodes a whole stream. */
@@ -69,7 +69,7 @@ export function decodeStream(
   return { payloads };
 }
 
-/** Says in what a decoder's outcome differs from what stands in the stream; nothing where it does not. */
+/** Returns how a decoder's outcome differs from the content of the stream, or `undefined`. */
 export function difference(
   outcome: Outcome,
   content: Content,
@@ -91,7 +91,7 @@ export function difference(
   const { header = "" } = error;
   const actual = inspect(factsOf(error));
   const expected = inspect(
-    // How much of a bad header had arrived depends on how the stream is cut.
+    // The error has as much of a bad header as had arrived, which depends on the cuts.
     failure?.header?.startsWith(header) && !HEADER.test(header)
       ? { ...failure, header }
       : failure,
@@ -99,19 +99,19 @@ export function difference(
   return actual === expected ? undefined : `${actual}, expected ${expected}`;
 }
 
-/** Bytes of a text whose every character stands for one byte. */
+/** Returns the bytes of a text in which each character is a byte. */
 export function toBytes(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** The reverse of {@linkcode toBytes}. */
+/** Returns a text in which each character is a byte. */
 export function toText(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;
 }
 
-/** All the bytes in one piece. */
+/** Joins chunks. */
 export function join(pieces: Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0;
   for (const piece of pieces) length += piece.length;
@@ -131,12 +131,12 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** The code and the facts of an error, without the fields that do not apply. */
+/** Returns the code and the facts of an error, without the fields that do not apply. */
 export function factsOf(error: FramingError): Failure {
   const { code, offset, header, length, maxFrameLength, received, expected } =
     error;
   const facts = { header, length, maxFrameLength, received, expected };
-  // As JSON, what is undefined is left out.
+  // JSON leaves out what is undefined.
   return JSON.parse(JSON.stringify({ code, offset, ...facts }));
 }
 

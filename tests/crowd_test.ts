@@ -14,7 +14,7 @@ import {
 } from "./testing.ts";
 
 const CLIENTS = 10_000;
-/** A process may open only so many files: the clients share the work. */
+/** A process may open a limited number of files, so several share the clients. */
 const CROWDS = 5;
 /** Files that the server needs beside its clients', and some to spare. */
 const SPARE = 200;

@@ -151,7 +151,7 @@ class Debugger implements Disposable {
     const debug = new Debugger(socket);
     await debug.#request("Runtime.enable");
     await debug.#request("Debugger.enable");
-    // Deno overlooks this where it comes before Deno waits for it.
+    // Deno ignores this if it arrives too early.
     let isPaused = false;
     debug.#pause.promise.then(() => isPaused = true);
     await until(() => "a stop at the start", async () => {
@@ -166,7 +166,7 @@ class Debugger implements Disposable {
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
   }
 
-  /** Sets a breakpoint where a line of TypeScript begins in the JavaScript that Deno made of it. */
+  /** Sets a breakpoint at the beginning of a line of TypeScript. */
   async setBreakpoint(file: string, line: number): Promise<string> {
     const { scriptId, sourceMapURL } = this.#scripts.get(file);
     const map = new SourceMap(await (await fetch(sourceMapURL)).json());

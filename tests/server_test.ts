@@ -114,7 +114,7 @@ for (const [name, clock, exceptions] of PACES) {
     const gaps = times.slice(1).map((time, i) => time - times[i]);
     assertEquals(gaps.length, 19);
     for (const [i, gap] of gaps.entries()) {
-      // Where the clock was set, the microseconds begin anew.
+      // If the clock was set, the microseconds begin again.
       const error = Math.abs(gap - (exceptions[i + 1] ?? 0.1));
       assert(error < 0.001, `message ${i + 2} comes ${gap} s after the last`);
     }
@@ -562,7 +562,7 @@ async function writeAll(connection: Deno.Conn, bytes: Uint8Array) {
   }
 }
 
-/** Reads so many bytes, fewer where the stream ends before; `null` where it ended already. */
+/** Reads `size` bytes, or fewer if the stream ends. Returns `null` if it had ended. */
 async function readSome(
   connection: Deno.Conn,
   size: number,

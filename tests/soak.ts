@@ -1,8 +1,8 @@
 /**
- * Runs the server among clients of every kind for minutes. Good clients check
- * every message of their streams, while others come, send junk, stall, reset
- * and leave, all at random. In the end the server has to hold no more memory
- * and files than in the beginning.
+ * Runs servers for minutes with clients of every kind. Good clients check every
+ * message of their streams, while bad ones connect, send junk, stall, reset and
+ * leave at random. At the end a server must hold no more memory and files than at
+ * the beginning.
  *
  * ```shell
  * deno task soak
@@ -30,25 +30,25 @@ import {
   within,
 } from "./testing.ts";
 
-/** Servers at two paces. At full speed a stream is longer than what a system takes in for a client that does not read. */
+/** Servers at two paces. At full speed, a stream is longer than what the system buffers for a client. */
 const PACES = [
   { count: 100, interval: 0.01 },
   { count: 150_000, interval: 0 },
 ];
 
-/** How many clients there are at any time, of either kind. */
+/** Number of clients of each kind at any time. */
 const GOOD = 20;
 const BAD = 40;
 
-/** How much more memory a server may hold in the end: what garbage collectors leave for later. */
+/** How much more memory a server may hold at the end, in bytes, because of garbage. */
 const SPARE_MEMORY = 32 * 1024 * 1024;
-/** How many more files: none of a client's, as there are thousands of those. */
+/** How many more files. Thousands of clients would leave more. */
 const SPARE_FILES = 4;
 
 /** After this time in milliseconds, the servers hold what they need for good. */
 const WARM_UP = 10_000;
 
-/** Random numbers from 0 to 1, the same ones for the same seed: Marsaglia's xorshift. */
+/** Returns random numbers from 0 to 1: Marsaglia's xorshift. */
 type Random = () => number;
 
 function randomFrom(seed: number): Random {
@@ -66,16 +66,16 @@ interface Target {
   count: number;
 }
 
-/** How many clients there were, and messages for the good ones. */
+/** Number of clients so far, and of messages to good ones. */
 const tally = { good: 0, messages: 0, bad: 0 };
 
-/** A good client after the other, until the time is over. */
+/** Runs good clients, one after another, until the time is over. */
 async function comeInGood(targets: Target[], random: Random, end: number) {
   while (performance.now() < end) {
     const { server, count } = pick(targets, random);
     using connection = await Deno.connect(server.address);
     const chunkSize = Math.ceil(count * 39 / (20 + random() * 2000));
-    // Whoever starts late finds its first messages waiting.
+    // A client that reads late finds messages waiting.
     if (random() < 0.3) await sleep(random() * 200);
     const { length } = await readMessages(connection, chunkSize);
     if (length !== count) throw new Error(`${length} messages of ${count}`);
@@ -84,7 +84,7 @@ async function comeInGood(targets: Target[], random: Random, end: number) {
   }
 }
 
-/** A bad client after the other, until the time is over. */
+/** Runs bad clients, one after another, until the time is over. */
 async function comeInBad(targets: Target[], random: Random, end: number) {
   while (performance.now() < end) {
     const { server } = pick(targets, random);
@@ -107,7 +107,7 @@ async function comeInBad(targets: Target[], random: Random, end: number) {
   }
 }
 
-/** What a bad client does before it leaves. */
+/** What bad clients do before they leave. */
 const BEHAVIOURS: ((socket: Socket, random: Random) => Promise<void> | void)[] =
   [
     function leavesAtOnce() {},
@@ -161,7 +161,7 @@ async function comeAndGo(targets: Target[], seed: number, duration: number) {
   );
 }
 
-/** Waits until a server holds what it did once; says what it holds where it does not. */
+/** Waits until a server holds as little as before. */
 async function comeBack(server: Server, before: Holdings): Promise<Holdings> {
   let now = before;
   await until(

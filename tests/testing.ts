@@ -19,7 +19,7 @@ import { FrameDecoder } from "../framing.ts";
 /** The project's folder. */
 const ROOT = new URL("../", import.meta.url);
 
-/** How long anything may take, in milliseconds: a test that comes near this has failed. */
+/** Deadline of every wait, in milliseconds. */
 export const DEADLINE = 60_000;
 
 /** Whether tests may start processes and reach them over loopback. */
@@ -46,7 +46,7 @@ export interface StartOptions {
   file?: string;
 }
 
-/** Registers a test that starts processes: ignored, with the reason in its name, when it cannot. */
+/** Registers a test that starts processes. If it cannot run, it is ignored, with the reason in its name. */
 export function processTest(
   name: string,
   fn: (context: Deno.TestContext) => Promise<void>,
@@ -160,7 +160,7 @@ export interface Result {
   stderr: string;
 }
 
-/** A running script. Disposing of it ends it by force where it is still there. */
+/** A running script. Disposing of it kills it if it still runs. */
 export class Script implements AsyncDisposable {
   readonly stdout: Output;
   readonly stderr: Output;
@@ -189,7 +189,7 @@ export class Script implements AsyncDisposable {
     return this.#hasEnded;
   }
 
-  /** Sends a signal; nothing happens where the script has ended. */
+  /** Sends a signal, unless the script has ended. */
   kill(signal: Deno.Signal): void {
     if (this.#hasEnded) return;
     try {
@@ -264,7 +264,7 @@ export class Server implements AsyncDisposable {
   }
 }
 
-/** What a script writes, as it comes. */
+/** What a script writes, as it arrives. */
 export class Output {
   /** All so far. */
   text = "";
@@ -349,7 +349,7 @@ export async function holdings({ pid }: Script): Promise<Holdings> {
   };
 }
 
-/** Runs a program, and gives what it printed. */
+/** Runs a program. Returns what it printed. */
 export async function output(...command: string[]): Promise<string> {
   await using process = startProcess(command);
   return (await process.result()).stdout;
@@ -361,10 +361,10 @@ export function freePort(): number {
   return listener.addr.port;
 }
 
-/** How a server of bytes goes on after its last byte, or sends them. */
+/** How a server of bytes sends them and ends. */
 export type Ending = "end" | "stall" | "drip";
 
-/** Serves every client the same bytes: then ends the stream, or stalls, or sends byte after byte and ends. */
+/** Serves every client the same bytes. Then it ends the stream or stalls. With `drip` it sends them one by one. */
 export async function serveBytes(
   bytes: Uint8Array | string,
   ending: Ending = "end",
@@ -475,7 +475,7 @@ export const EXERCISE: Record<string, string> = {
   "`M:": "`Message:",
 };
 
-/** Runs the same for several values, four at a time, as a process is mostly waited for. */
+/** Runs a function for several values, four at a time, as it mostly waits for processes. */
 export async function inParallel<T>(
   values: Iterable<T>,
   act: (value: T) => Promise<void>,
@@ -502,7 +502,7 @@ export async function until(
   }
 }
 
-/** Waits for a promise, but not for ever. */
+/** Waits for a promise, up to the deadline. */
 export async function within<T>(
   promise: Promise<T>,
   what: () => string,

@@ -1,9 +1,9 @@
 // deno-lint-ignore-file no-import-prefix -- what deno.json imports is fetched before every task, for everyone
 /**
- * The packages on npm that do the same work, behind one shape each. Every one
- * gets what it takes best: frames with its own kind of header, Node's buffers
- * where it is made for them, all of its input at once. Every one must give
- * each payload in one piece, as framing.ts does.
+ * The packages on npm that do the same work, behind one interface. Each gets the
+ * input it is fastest with: frames with its own header, Node's buffers if it is
+ * made for them, all input at once. Each must return a payload in one piece, as
+ * framing.ts does.
  *
  * @module
  */
@@ -21,7 +21,7 @@ type Count = number | Promise<number>;
 export interface Peer {
   /** Its name and version. */
   name: string;
-  /** The header it puts in front of so many bytes. */
+  /** Returns its header for a payload of `length` bytes. */
   header(length: number): Uint8Array;
   /** Decodes a stream that is cut into chunks. */
   decode(chunks: Uint8Array[]): Count;
@@ -29,7 +29,7 @@ export interface Peer {
   encode(payloads: Uint8Array[]): Count;
 }
 
-/** All of them. */
+/** All packages. */
 export const peers: Peer[] = [
   {
     name: "npm length-prefixed-stream 2.0.0",
@@ -63,7 +63,7 @@ export const peers: Peer[] = [
   },
 ];
 
-/** Puts everything through one of Node's streams. */
+/** Writes everything to one of Node's streams. */
 function pump(stream: Duplex, chunks: Uint8Array[]): Promise<number> {
   return new Promise((resolve, reject) => {
     let bytes = 0;
@@ -77,7 +77,7 @@ function pump(stream: Duplex, chunks: Uint8Array[]): Promise<number> {
   });
 }
 
-/** Seven bits a byte, the lowest first; the highest bit says that more follow. */
+/** A varint: seven bits per byte, the lowest first. The highest bit says that more follow. */
 function varint(length: number): Uint8Array {
   const bytes: number[] = [];
   for (; length > 0x7f; length >>>= 7) bytes.push(length & 0x7f | 0x80);

@@ -1,6 +1,6 @@
 /**
- * A pair of processes in Deno: one sends messages to the first who connects,
- * the other receives them.
+ * A pair of processes in Deno: one sends messages to the first client that
+ * connects, the other receives them.
  *
  * ```shell
  * deno run --allow-net=127.0.0.1 pair.ts send FORM LENGTH COUNT
@@ -20,12 +20,12 @@ import {
 
 interface Form {
   send(connection: Deno.TcpConn, length: number, count: number): Promise<void>;
-  /** Gives how many messages came, and how many bytes with their headers. */
+  /** Returns the number of messages that arrived, and of bytes with their headers. */
   receive(connection: Deno.TcpConn, length: number): Promise<[number, number]>;
 }
 
 const forms: Record<string, Form> = {
-  /** As many bytes, and no frames: what the socket allows. */
+  /** As many bytes without frames: the limit of the socket. */
   pump: {
     async send(connection, length, count) {
       const buffer = new Uint8Array(64 * 1024);

@@ -3,7 +3,7 @@
     python3 client.py PORT
 
 Prints every payload that a server on loopback sends, one per line, and exits
-with 1 where the stream is bad.
+with 1 if the stream is bad.
 """
 
 import re
