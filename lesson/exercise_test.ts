@@ -278,7 +278,7 @@ const WRONG: WrongClient[] = [
     source: () =>
       edited({ "received.length >= HEADER_LENGTH": "received.length > 0" }),
     says: [
-      /header cut in two problem 0 of 5 messages printed, then the client /,
+      /problem \d of \d messages printed, then the client /,
       /hint A client that looks at the length before the whole header /,
     ],
   },
