@@ -36,9 +36,12 @@
  * using connection = await Deno.connect({ port: listener.addr.port });
  * using peer = await listener.accept();
  *
- * const frames = new FrameWriter(peer);
- * for (const text of ["one", "", "thrée"]) frames.add(text);
- * await frames.flush();
+ * const writer = new FrameWriter(peer);
+ * for (const text of ["one", "", "thrée"]) {
+ *   writer.add(text);
+ *   if (writer.isFull) await writer.flush();
+ * }
+ * await writer.flush();
  * await peer.closeWrite();
  *
  * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -93,16 +96,13 @@ export type FramingErrorCode =
  *
  * @example Find out what is wrong, and where
  * ```ts
- * import { encodeFrame, FrameDecoder, FramingError } from "./framing.ts";
+ * import { FrameDecoder, FramingError } from "./framing.ts";
  * import { assertEquals, assertThrows } from "@std/assert";
  *
- * const decoder = new FrameDecoder();
- * decoder.push(encodeFrame("hi"));
  * const chunk = new TextEncoder().encode("HTTP/1.1 400");
- * const error = assertThrows(() => decoder.push(chunk), FramingError);
- *
- * assertEquals([error.code, error.offset], ["INVALID_HEADER", 12]);
- * assertEquals(error.header, "HTTP/1.1 4");
+ * const push = () => new FrameDecoder().push(chunk);
+ * const { code, offset, header } = assertThrows(push, FramingError);
+ * assertEquals([code, offset, header], ["INVALID_HEADER", 0, "HTTP/1.1 4"]);
  * ```
  */
 export class FramingError extends Error {
@@ -127,21 +127,13 @@ export class FramingError extends Error {
   constructor(
     code: FramingErrorCode,
     message: string,
-    facts: FramingErrorFacts = {},
+    facts: Omit<Partial<FramingError>, keyof Error | "code"> = {},
   ) {
     super(message);
     this.code = code;
     Object.assign(this, facts);
   }
 }
-
-/** The fields of a {@linkcode FramingError} that depend on its code. */
-export type FramingErrorFacts = Partial<
-  Pick<
-    FramingError,
-    "offset" | "header" | "length" | "maxFrameLength" | "received" | "expected"
-  >
->;
 
 /**
  * Returns a frame in memory of its own.
@@ -212,41 +204,29 @@ export function decodeHeader(
 
 /**
  * Decodes a stream of frames that arrives in chunks, for every way of cutting
- * it: a chunk may hold many frames or a part of one, and may end inside a header
- * or inside a character. It does no I/O.
+ * it: a chunk may end inside a header, or inside a character. It does no I/O.
  *
- * ```text
- * push("3         one3     ")  returns ["one"]
- * push("    tw")               returns []
- * push("o0         5")         returns ["two", ""]
- * end()                        throws UNEXPECTED_EOF: 1 of 10 header bytes arrived
- * ```
+ * A payload that lies whole inside one chunk is a view of that chunk, and
+ * changes with it: `payload.slice()` is a copy. A payload that spans chunks has
+ * memory of its own. The decoder keeps no reference to a chunk.
  *
- * **Who owns the bytes:** a payload that lies whole inside one chunk is a view
- * of that chunk, without a copy. It changes if the chunk's memory is used again,
- * and keeps the chunk in memory: `payload.slice()` is a copy that does neither.
- * A payload that spans chunks has memory of its own. The decoder keeps no
- * reference to a chunk.
- *
- * **Cost:** linear in the bytes pushed, for frames and chunks of any length. A
- * partial payload takes memory for 8 times the bytes that have arrived of it, or
- * for 512, and never more than its length.
+ * Time is linear in the bytes pushed. A partial payload takes memory for 8 times
+ * the bytes that have arrived of it, or for 512, and never more than its length.
  *
  * @example Decode chunks
  * ```ts
- * import { encodeFrame, FrameDecoder } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
+ * import { FrameDecoder } from "./framing.ts";
+ * import { assertEquals, assertThrows } from "@std/assert";
  *
- * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
- * const texts: string[] = [];
  * const decoder = new FrameDecoder();
- * for (const byte of encodeFrame("thrée")) {
- *   const payloads = decoder.push(new Uint8Array([byte]));
- *   for (const payload of payloads) texts.push(utf8.decode(payload));
- * }
- * decoder.end();
+ * const push = (chunk: string) =>
+ *   decoder.push(new TextEncoder().encode(chunk))
+ *     .map((payload) => new TextDecoder().decode(payload));
  *
- * assertEquals(texts, ["thrée"]);
+ * assertEquals(push("3         one3     "), ["one"]);
+ * assertEquals(push("    tw"), []);
+ * assertEquals(push("o0         5"), ["two", ""]);
+ * assertThrows(() => decoder.end()); // 1 of 10 header bytes arrived.
  * ```
  */
 export class FrameDecoder {
@@ -440,35 +420,30 @@ export interface ByteReader {
  * - {@linkcode FrameReader.fill} and {@linkcode FrameReader.next} are the
  *   fastest form: no promise and no object for each frame.
  *
- * **Who owns the bytes:** a payload of `for await` or `read` is a view of the
- * reader's buffer at a place that is never written again, so it may be kept. It
- * keeps that buffer in memory and shares it with its neighbors: to keep a payload
- * for long, or to transfer it, use `payload.slice()`.
+ * A payload of the first two is a view of the reader's buffer, at a place that is
+ * never written again. It keeps that buffer, which it shares with its neighbors:
+ * to keep a payload for long, or to transfer it, use `payload.slice()`.
  *
- * **Cost:** linear in the bytes read. The buffer begins with 4 KiB. If a read
- * fills it, it grows to 4 times its length, up to 256 KiB, or 256 KiB more than
- * the longest frame.
+ * Time is linear in the bytes read. The buffer begins with 4 KiB. If a read fills
+ * it, it grows to 4 times its length, up to 256 KiB, or 256 KiB more than the
+ * longest frame.
  *
- * **Errors:** payloads that arrived whole before an error are delivered first.
- * Then every call throws that error.
+ * Payloads that arrived whole before an error are delivered first. Then every
+ * call throws that error.
  *
- * @example Wait for a message with a deadline
+ * @example Read at full speed
  * ```ts
- * import { encodeFrame, FrameReader } from "./framing.ts";
- * import { assertEquals, assertRejects } from "@std/assert";
+ * import { type ByteReader, FrameReader } from "./framing.ts";
  *
- * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * using connection = await Deno.connect({ port: listener.addr.port });
- * using peer = await listener.accept();
- *
- * const frames = new FrameReader(connection);
- * const signal = AbortSignal.timeout(10);
- * await assertRejects(() => frames.read({ signal }), DOMException);
- *
- * await peer.write(encodeFrame("late, but not lost"));
- * const payload = await frames.read();
- * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
- * assertEquals(utf8.decode(payload!), "late, but not lost");
+ * async function countBytes(connection: ByteReader): Promise<number> {
+ *   let count = 0;
+ *   const frames = new FrameReader(connection);
+ *   while (await frames.fill()) {
+ *     // The payload is in `frames.bytes`.
+ *     while (frames.next()) count += frames.end - frames.start;
+ *   }
+ *   return count;
+ * }
  * ```
  */
 export class FrameReader implements AsyncIterable<Bytes> {
@@ -498,18 +473,16 @@ export class FrameReader implements AsyncIterable<Bytes> {
 
   /** Returns an iterator over the payloads. It ends with the stream, and fails as `read` does. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
-    const read = async (): Promise<IteratorResult<Bytes>> => {
-      const value = await this.read();
-      return value === null
-        ? { done: true, value: undefined }
-        : { done: false, value };
-    };
     return {
       // Twice as fast as an async generator.
       next: () =>
         !this.#isReading && this.#advance()
           ? Promise.resolve({ done: false, value: this.#take() })
-          : read(),
+          : this.read().then((value) =>
+            value === null
+              ? { done: true, value: undefined }
+              : { done: false, value }
+          ),
       [Symbol.asyncIterator]() {
         return this;
       },
@@ -549,12 +522,12 @@ export class FrameReader implements AsyncIterable<Bytes> {
    * Reads from the source once. Call it when `next` returns `false`. A call
    * during another returns the same promise, so that giving it up loses nothing.
    *
-   * @returns Whether there may be more: `false` at the end of the stream.
-   * @throws As `read` does.
+   * @returns Whether `next` is worth a call: `false` at the end of the stream.
+   * @throws The error of the source, or the error of an earlier call.
    */
   fill(): Promise<boolean> {
-    if (this.#error !== undefined) return Promise.reject(this.#error.reason);
-    return this.#filling ??= this.#readSource();
+    return this.#filling ??= this.#fill()
+      .finally(() => this.#filling = undefined);
   }
 
   /**
@@ -562,7 +535,8 @@ export class FrameReader implements AsyncIterable<Bytes> {
    * the next `fill`.
    *
    * @returns Whether it has arrived whole. If not, call `fill`.
-   * @throws {FramingError} `INVALID_HEADER` or `FRAME_TOO_LARGE`.
+   * @throws {FramingError} `INVALID_HEADER`, `FRAME_TOO_LARGE`, or
+   * `UNEXPECTED_EOF` if the stream ended inside the frame.
    */
   next(): boolean {
     return this.#advance() || this.#isPartial();
@@ -597,7 +571,7 @@ export class FrameReader implements AsyncIterable<Bytes> {
     return isWhole;
   }
 
-  /** Returns `false` if the next frame is partial, and throws if it is bad. */
+  /** Returns `false` if more of the next frame may arrive. Otherwise throws what is wrong with it. */
   #isPartial(): false {
     const bytes = this.#bytes;
     const size = this.#size;
@@ -609,10 +583,16 @@ export class FrameReader implements AsyncIterable<Bytes> {
       );
     }
     const limit = this.#maxFrameLength;
-    const length = readHeader(bytes, this.#end, size);
-    if (length !== INVALID && length <= limit) return false;
     const offset = this.#offset + this.#end;
-    throw this.#fail(headerError(bytes, this.#end, size, limit, offset));
+    const length = readHeader(bytes, this.#end, size);
+    if (length === INVALID || length > limit) {
+      throw this.#fail(headerError(bytes, this.#end, size, limit, offset));
+    }
+    const received = size - this.#end;
+    if (this.#hasEnded && received > 0) {
+      throw this.#fail(unexpectedEnd(offset, received, Math.max(0, length)));
+    }
+    return false;
   }
 
   /** Hands out the current payload. */
@@ -621,10 +601,10 @@ export class FrameReader implements AsyncIterable<Bytes> {
     return this.#bytes.subarray(this.#start, this.#end);
   }
 
-  async #readSource(): Promise<boolean> {
-    try {
-      await undefined; // `#filling` is set by now.
-      if (!this.#hasEnded) {
+  async #fill(): Promise<boolean> {
+    if (this.#error !== undefined) throw this.#error.reason;
+    if (!this.#hasEnded) {
+      try {
         this.#makeRoom();
         const room = this.#bytes.subarray(this.#size);
         const count = await this.#source.read(room);
@@ -634,19 +614,11 @@ export class FrameReader implements AsyncIterable<Bytes> {
           return true;
         }
         this.#hasEnded = true;
+      } catch (error) {
+        throw this.#fail(error);
       }
-      const received = this.#size - this.#end;
-      const length = readHeader(this.#bytes, this.#end, this.#size);
-      if (received === 0) return false;
-      if (length === INVALID) return true; // `next` throws.
-      if (length >= 0 && received >= HEADER_LENGTH + length) return true;
-      const offset = this.#offset + this.#end;
-      throw unexpectedEnd(offset, received, Math.max(0, length));
-    } catch (error) {
-      throw this.#fail(error);
-    } finally {
-      this.#filling = undefined;
     }
+    return this.#end < this.#size;
   }
 
   /** Makes room for a read behind the bytes that were not taken yet. */
@@ -714,35 +686,11 @@ export interface ByteWriter {
  * Any number of producers may share one writer. Frames may be added while a
  * `flush` is under way. They leave in the order in which they were added.
  *
- * **Cost:** linear in the bytes added. What is added takes memory until it is
- * written: {@linkcode FrameWriter.isFull} and {@linkcode FrameWriter.size} tell
- * how much waits. The writer keeps the memory of its longest write.
+ * Time is linear in the bytes added. What is added takes memory until it is
+ * written. The writer keeps the memory of its longest write.
  *
- * **Errors:** when the sink has failed, a part of a frame may have been written.
- * From then on `add` and `flush` throw its error. What waits is lost.
- *
- * @example Write with backpressure
- * ```ts
- * import { FrameWriter } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const written: number[] = [];
- * const connection = { // In place of a `Deno.Conn`
- *   write(bytes: Uint8Array) {
- *     written.push(bytes.length);
- *     return Promise.resolve(bytes.length);
- *   },
- * };
- *
- * const frames = new FrameWriter(connection);
- * for (const message of ["one", "two", "three"]) {
- *   frames.add(message);
- *   if (frames.isFull) await frames.flush();
- * }
- * await frames.flush();
- *
- * assertEquals(written, [41]);
- * ```
+ * When the sink has failed, a part of a frame may have been written. From then on
+ * `add` and `flush` throw its error. What waits is lost.
  */
 export class FrameWriter {
   readonly #sink: ByteWriter;
@@ -768,7 +716,7 @@ export class FrameWriter {
     return this.#waiting.size;
   }
 
-  /** Whether 64 KiB or more wait: time to await `flush`. */
+  /** Whether 64 KiB or more wait, in bytes, or characters of text: time to await `flush`. */
   get isFull(): boolean {
     return this.#waiting.isFull;
   }
@@ -827,8 +775,6 @@ export class FrameWriter {
 
 /** A batch is full with this many bytes. */
 const FULL = 64 * 1024;
-/** Most bytes that a UTF-16 unit takes in UTF-8. */
-const MOST_UTF8 = 3;
 
 /** Frames one after the other, in memory that is used again. */
 class FrameBatch {
@@ -858,7 +804,7 @@ class FrameBatch {
   add(payload: string | BinaryData): void {
     const limit = this.#maxFrameLength;
     if (typeof payload === "string") {
-      if (payload.length * MOST_UTF8 > limit) {
+      if (payload.length * 3 > limit) { // UTF-8 takes 3 bytes a unit at most.
         checkLength(encoder.encode(payload).length, limit);
       }
       this.#text += withHeader(payload);
@@ -910,12 +856,12 @@ class FrameBatch {
  * Transforms payloads into frames, for `pipeThrough`.
  *
  * A frame leaves at once if the consumer waits for one. Frames that are written
- * while the consumer is busy leave together, as one chunk, when it is ready. From
- * 64 KiB on, writing waits. A frame is never divided. Chunks have memory of their
- * own, and payloads are copied when they are written.
+ * while the consumer is busy leave together, in chunks of 64 KiB. A frame is never
+ * divided. Chunks have memory of their own.
  *
- * Each end can be transferred. `desiredSize` of the writable end is the number of
- * bytes that may be written before it is full.
+ * `desiredSize` of the writable end is what may be written before the producer
+ * should wait for `ready`, in bytes, or characters of text: 64 KiB at first. A
+ * payload must not change before its `write` has settled.
  *
  * The stream fails with a {@linkcode FramingError} `FRAME_TOO_LARGE` if a payload
  * is over the limit, and with a `TypeError` if it is neither text nor bytes. The
@@ -934,68 +880,39 @@ class FrameBatch {
  * ```
  */
 export class FrameEncoderStream
-  implements TransformStream<string | BinaryData, Bytes> {
-  /** The frames. */
-  readonly readable: ReadableStream<Bytes>;
-  /** The payloads. */
-  readonly writable: WritableStream<string | BinaryData>;
-
+  extends TransformStream<string | BinaryData, Bytes> {
   /** Constructs a stream with this limit for payloads. */
   constructor(options?: FramingOptions) {
     const frames = new FrameBatch(maxFrameLength(options));
-    let input: WritableStreamDefaultController;
-    /** Ends the readable end, after the frames that wait. */
-    let finish: ((output: ReadableStreamDefaultController) => void) | undefined;
-    let wakeConsumer = () => {};
-    let wakeProducer = () => {};
-    const fail = (reason: unknown) => {
-      finish = (output) => output.error(reason);
-      wakeConsumer();
+    let waiting = 0; // Payloads written, and not transformed yet
+    const send = (output: TransformStreamDefaultController<Bytes>) => {
+      if (!frames.isEmpty) output.enqueue(frames.take().slice());
     };
-    const abort = (reason: unknown) => {
-      frames.take();
-      fail(reason);
-      wakeProducer();
-    };
-    this.readable = new ReadableStream<Bytes>({
-      async pull(output) {
-        while (frames.isEmpty && finish === undefined) {
-          await new Promise<void>((resolve) => wakeConsumer = resolve);
-        }
-        if (frames.isEmpty) return finish!(output);
-        output.enqueue(frames.take().slice());
-        wakeProducer();
-      },
-      cancel(reason) {
-        input.error(reason);
-        wakeProducer();
-      },
-    }, { highWaterMark: 0 });
-    this.writable = new WritableStream<string | BinaryData>({
-      start(controller) {
-        input = controller;
-        // `abort` would wait for the write in flight. Bun 1.3 has no signal.
-        const { signal } = input;
-        signal?.addEventListener("abort", () => abort(signal.reason));
-      },
-      write(payload) {
+    super({
+      // Runs when the consumer has read what was sent. Until something is sent
+      // again, it runs for every payload that waits.
+      transform(payload, output) {
+        waiting--;
         try {
           frames.add(payload);
         } catch (error) {
-          fail(error);
+          send(output);
           throw error;
         }
-        wakeConsumer();
-        if (frames.isFull) {
-          return new Promise<void>((resolve) => wakeProducer = resolve);
-        }
+        if (waiting === 0 || frames.isFull) send(output);
       },
-      close() {
-        finish = (output) => output.close();
-        wakeConsumer();
+      flush: send,
+    }, {
+      highWaterMark: FULL,
+      // Called once for each `write`.
+      size(payload) {
+        waiting++;
+        const length = typeof payload === "string"
+          ? payload.length
+          : payload?.byteLength || 0;
+        return HEADER_LENGTH + length;
       },
-      abort,
-    }, { highWaterMark: FULL, size: frameLength });
+    });
   }
 }
 
@@ -1039,21 +956,18 @@ export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
     const { readable, writable } = new TransformStream<BinaryData, Bytes[]>({
       transform(chunk, output) {
         const payloads = decoder.push(chunk);
-        if (payloads.length > 0) {
-          const { buffer } = bytesOf(chunk);
-          // A payload that was cut has memory of its own already.
-          output.enqueue(
-            payloads.map((payload) =>
-              payload.buffer === buffer ? payload.slice() : payload as Bytes
-            ),
-          );
-        }
+        const { buffer } = bytesOf(chunk);
+        // A payload that was cut has memory of its own already.
+        const own = payloads.map((payload) =>
+          payload.buffer === buffer ? payload.slice() : payload as Bytes
+        );
+        if (own.length > 0) output.enqueue(own);
         decoder.push(EMPTY); // Throws if a bad frame follows.
       },
       flush: () => decoder.end(),
     });
-    // An error discards the chunks that a TransformStream holds. This one holds
-    // none: it runs when it is read, and the payloads wait here.
+    // An error discards the chunks that wait in a TransformStream. In this one
+    // none does: it runs when it is read. The payloads wait here.
     const batches = readable.getReader();
     this.writable = writable;
     this.readable = new ReadableStream<Bytes>({
@@ -1065,14 +979,6 @@ export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
       cancel: (reason) => batches.cancel(reason),
     }, { highWaterMark: 0 });
   }
-}
-
-/** Returns the size of a payload's frame: bytes, or characters of a text. */
-function frameLength(payload?: string | BinaryData): number {
-  const length = typeof payload === "string"
-    ? payload.length
-    : payload?.byteLength;
-  return HEADER_LENGTH + (length || 0);
 }
 
 const EMPTY: Bytes = new Uint8Array(0);
@@ -1088,35 +994,34 @@ function writeHeader(bytes: Bytes, at: number, length: number): void {
   }
 }
 
-/** The headers of short payloads: to make one takes longer than all the rest. */
+const textHeader = (length: number) => String(length).padEnd(HEADER_LENGTH);
+/** Those of short texts. To make one takes longer than all the rest of `add`. */
 const HEADERS = Array.from({ length: 1024 }, (_, length) => textHeader(length));
 
-function textHeader(length: number): string {
-  return String(length).padEnd(HEADER_LENGTH);
-}
-
 /** Returns a text behind a header that counts UTF-16 units, which is right for ASCII. */
-function withHeader(payload: string): string {
-  return (HEADERS[payload.length] ?? textHeader(payload.length)) + payload;
+function withHeader(text: string): string {
+  return (HEADERS[text.length] ?? textHeader(text.length)) + text;
 }
 
-/** Encodes such texts, with headers that count bytes. */
+/** Encodes such frames, and corrects their headers. */
 function encodeText(frames: string): Bytes {
   const bytes = encoder.encode(frames);
   if (bytes.length === frames.length) return bytes; // All ASCII
-  for (let at = 0; at < bytes.length;) {
+  for (let at = 0, end = 0; at < bytes.length; at = end) {
     const start = at + HEADER_LENGTH;
     let units = readHeader(bytes, at, start);
-    let end = start;
-    for (; units > 0 || (bytes[end] & 0xc0) === 0x80; end++) {
-      const byte = bytes[end];
-      if ((byte & 0xc0) === 0x80) continue; // Not the first byte of a character
-      units -= byte < 0xf0 ? 1 : 2;
+    for (end = start; units > 0 || isContinuation(bytes[end]); end++) {
+      // Characters of four bytes are two units, all others are one.
+      if (!isContinuation(bytes[end])) units -= bytes[end] < 0xf0 ? 1 : 2;
     }
     writeHeader(bytes, at, end - start);
-    at = end;
   }
   return bytes;
+}
+
+/** Returns whether a byte is not the first one of a UTF-8 character. */
+function isContinuation(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
 }
 
 /** Returns the error of the bad header at `start`: invalid, or over the limit. */
@@ -1195,32 +1100,25 @@ const MAX_HEADER_VALUE = 9_999_999_999;
 /** Returns the limit that the options set. */
 function maxFrameLength(options: FramingOptions = {}): number {
   checkNames(options, "maxFrameLength");
-  const { maxFrameLength = DEFAULT_MAX_FRAME_LENGTH } = options;
-  if (
-    !Number.isInteger(maxFrameLength) || maxFrameLength < 0 ||
-    maxFrameLength > MAX_HEADER_VALUE
-  ) {
-    throw new RangeError(
-      `Cannot use ${maxFrameLength} as maxFrameLength: expected an integer from 0 to ${MAX_HEADER_VALUE}`,
-    );
+  const { maxFrameLength: limit = DEFAULT_MAX_FRAME_LENGTH } = options;
+  if (Number.isInteger(limit) && limit >= 0 && limit <= MAX_HEADER_VALUE) {
+    return limit;
   }
-  return maxFrameLength;
+  throw new RangeError(
+    `Cannot use ${limit} as maxFrameLength: expected an integer from 0 to ${MAX_HEADER_VALUE}`,
+  );
 }
 
 /** Throws if `options` is not an object with this option only. */
 function checkNames(options: object, known: string): void {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError(
-      `Cannot use ${options} as options: expected an object`,
-    );
+    throw new TypeError(`Cannot use ${options} as options: expected an object`);
   }
-  for (const name of Object.keys(options)) {
-    if (name !== known) {
-      throw new TypeError(
-        `Cannot use the option "${name}": expected "${known}"`,
-      );
-    }
-  }
+  const unknown = Object.keys(options).find((name) => name !== known);
+  if (unknown === undefined) return;
+  throw new TypeError(
+    `Cannot use the option "${unknown}": expected "${known}"`,
+  );
 }
 
 /** Throws if a source or a sink did not take or give at least one byte and at most all. */

@@ -10,7 +10,6 @@ import {
   DEFAULT_MAX_FRAME_LENGTH,
   FramingError,
   type FramingErrorCode,
-  type FramingErrorFacts,
   type FramingOptions,
   HEADER_LENGTH,
 } from "../framing.ts";
@@ -22,10 +21,8 @@ export interface Content {
 }
 
 /** The facts of a FramingError. */
-export interface Failure extends FramingErrorFacts {
-  code: FramingErrorCode;
-  offset: number;
-}
+export type Failure = Pick<FramingError, "code" | "offset"> & Facts;
+type Facts = Partial<Omit<FramingError, keyof Error>>;
 
 /** What a decoder returned for a stream. */
 export interface Outcome {
@@ -43,7 +40,7 @@ export function decodeStream(
 ): Content {
   const payloads: Uint8Array[] = [];
   let offset = 0;
-  const fail = (code: FramingErrorCode, facts: FramingErrorFacts) => ({
+  const fail = (code: FramingErrorCode, facts: Facts) => ({
     payloads,
     failure: { code, offset, ...facts },
   });
