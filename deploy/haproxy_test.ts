@@ -10,17 +10,17 @@ import {
   canRun,
   freePort,
   isPosix,
-  processTest,
   readMessages,
   startProcess,
   startServer,
+  test,
   until,
 } from "../tests/testing.ts";
 
 /** Messages a stream: it runs for 4 s, in which one server is stopped. */
 const COUNT = 80;
 
-processTest(
+test(
   "while 200 clients stream through HAProxy, a server that is stopped ends its streams whole, and new clients get the other",
   async () => {
     const args = ["--count", String(COUNT), "--interval", "0.05", "--quiet"];
@@ -62,7 +62,7 @@ processTest(
 );
 
 async function reasonToIgnore(): Promise<string | undefined> {
-  if (!canRun) return undefined; // processTest says so.
+  if (!canRun) return undefined; // test says so.
   if (!isPosix) return "not on Windows";
   try {
     await using process = startProcess(["haproxy", "-v"]);

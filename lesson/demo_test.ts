@@ -5,9 +5,9 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { processTest, startProcess } from "../tests/testing.ts";
+import { startProcess, test } from "../tests/testing.ts";
 
-processTest("the demo shows all clients and ends by itself", async () => {
+test("the demo shows all clients and ends by itself", async () => {
   await using demo = startProcess([
     ...[Deno.execPath(), "run", "--no-prompt", "--allow-run", "lesson/demo.ts"],
   ]);

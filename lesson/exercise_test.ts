@@ -7,10 +7,10 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
-  processTest,
   type Result,
   runScript,
   startScript,
+  test as processTest,
 } from "../tests/testing.ts";
 
 const SOLUTION = new URL("../streamClient01Soln.ts", import.meta.url);

@@ -6,9 +6,9 @@
 
 import { assertEquals } from "@std/assert";
 import { encodeFrame } from "../framing.ts";
-import { processTest, serveBytes, startProcess } from "../tests/testing.ts";
+import { serveBytes, startProcess, test } from "../tests/testing.ts";
 
-processTest("the trace draws every read of a stream", async () => {
+test("the trace draws every read of a stream", async () => {
   const frames = ["The time", "", "é\n"].flatMap((text) => [
     ...encodeFrame(text),
   ]);

@@ -10,8 +10,8 @@ import project from "../deno.json" with { type: "json" };
 import {
   freePort,
   isPosix,
-  processTest,
   Script,
+  test,
   until,
   within,
 } from "../tests/testing.ts";
@@ -221,7 +221,7 @@ function read(file: string): string {
   return Deno.readTextFileSync(new URL(`../${file}`, import.meta.url));
 }
 
-processTest("setup gets @std from JSR and fast-check from npm", async () => {
+test("setup gets @std from JSR and fast-check from npm", async () => {
   await using project = new Project(deliver);
   assertEquals(await project.setup(), GETTING + DONE);
   await project.check("JSR");
@@ -240,7 +240,7 @@ for (const [what, registry, jsr, npm] of FAULTS) {
   const begins = GETTING.replace("20", args[0] ?? "20");
   const env = { FORCE_COLOR: "1" };
 
-  processTest(`setup lays out the stand-ins if JSR ${what}`, async () => {
+  test(`setup lays out the stand-ins if JSR ${what}`, async () => {
     await using project = new Project(both(registry, deliver));
     const says = await project.setup(args, env);
     const [getting, fault, ...rest] = says.split(/^/m);
@@ -250,7 +250,7 @@ for (const [what, registry, jsr, npm] of FAULTS) {
     await project.check("offline/");
   });
 
-  processTest(`setup says what works if npm ${what}`, async () => {
+  test(`setup says what works if npm ${what}`, async () => {
     await using project = new Project(both(deliver, registry));
     const says = await project.setup(args, env);
     const [getting, fault, ...rest] = says.split(/^/m);
@@ -261,7 +261,7 @@ for (const [what, registry, jsr, npm] of FAULTS) {
   });
 }
 
-processTest("setup lays out the stand-ins if JSR stalls half way", async () => {
+test("setup lays out the stand-ins if JSR stalls half way", async () => {
   await using project = new Project(deliverPart);
   assertMatch(
     await project.setup(["0.5"]),
@@ -270,44 +270,38 @@ processTest("setup lays out the stand-ins if JSR stalls half way", async () => {
   await project.check("offline/");
 });
 
-processTest(
-  "setup lays out the stand-ins if no registry can be reached",
-  async () => {
-    await using project = new Project(stall);
-    using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    for (const port of [freePort(), silent.addr.port]) {
-      const nobody = `http://127.0.0.1:${port}/`;
-      const env = { JSR_URL: nobody, NPM_CONFIG_REGISTRY: nobody };
-      const lines = (await project.setup(["0.5"], env)).split(/^/m);
-      const [jsr] = lines.splice(1, 1);
-      assertMatch(jsr, /^setup: cannot get @std from JSR: .+\n$/);
-      const [npm] = lines.splice(2, 1);
-      assertMatch(npm, /^setup: cannot get fast-check from npm: .+\n$/);
-      assertEquals(lines, [
-        GETTING.replace("20", "0.5"),
-        STAND_INS,
-        NO_NPM,
-        DONE,
-      ]);
-      await project.check("offline/", env);
-    }
-  },
-);
+test("setup lays out the stand-ins if no registry can be reached", async () => {
+  await using project = new Project(stall);
+  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  for (const port of [freePort(), silent.addr.port]) {
+    const nobody = `http://127.0.0.1:${port}/`;
+    const env = { JSR_URL: nobody, NPM_CONFIG_REGISTRY: nobody };
+    const lines = (await project.setup(["0.5"], env)).split(/^/m);
+    const [jsr] = lines.splice(1, 1);
+    assertMatch(jsr, /^setup: cannot get @std from JSR: .+\n$/);
+    const [npm] = lines.splice(2, 1);
+    assertMatch(npm, /^setup: cannot get fast-check from npm: .+\n$/);
+    assertEquals(lines, [
+      GETTING.replace("20", "0.5"),
+      STAND_INS,
+      NO_NPM,
+      DONE,
+    ]);
+    await project.check("offline/", env);
+  }
+});
 
-processTest(
-  "setup gets @std after Deno kept a login page in its place",
-  async () => {
-    await using project = new Project(intercept);
-    await using test = project.deno(["check", "offline/offline_test.ts"]);
-    const { code } = await test.result();
-    assertEquals(code, 1);
-    project.registry = deliver;
-    assertEquals(await project.setup(), GETTING + DONE);
-    await project.check("JSR");
-  },
-);
+test("setup gets @std after Deno kept a login page in its place", async () => {
+  await using project = new Project(intercept);
+  await using test = project.deno(["check", "offline/offline_test.ts"]);
+  const { code } = await test.result();
+  assertEquals(code, 1);
+  project.registry = deliver;
+  assertEquals(await project.setup(), GETTING + DONE);
+  await project.check("JSR");
+});
 
-processTest("setup asks JSR again after vendor/ was deleted", async () => {
+test("setup asks JSR again after vendor/ was deleted", async () => {
   await using project = new Project(intercept);
   await project.setup();
   await project.check("offline/");
@@ -317,33 +311,27 @@ processTest("setup asks JSR again after vendor/ was deleted", async () => {
   await project.check("JSR");
 });
 
-processTest(
-  "setup exchanges all packages if the version of one changes",
-  async () => {
-    await using project = new Project(refuse);
-    const older = { ...config.imports, "@std/fmt": "jsr:@std/fmt@1.0.0" };
-    project.write("deno.json", JSON.stringify({ ...config, imports: older }));
-    await project.setup();
-    project.write("deno.json", JSON.stringify(config));
-    project.registry = deliver;
-    assertEquals(await project.setup(), GETTING + DONE);
-    await project.check("JSR");
-  },
-);
+test("setup exchanges all packages if the version of one changes", async () => {
+  await using project = new Project(refuse);
+  const older = { ...config.imports, "@std/fmt": "jsr:@std/fmt@1.0.0" };
+  project.write("deno.json", JSON.stringify({ ...config, imports: older }));
+  await project.setup();
+  project.write("deno.json", JSON.stringify(config));
+  project.registry = deliver;
+  assertEquals(await project.setup(), GETTING + DONE);
+  await project.check("JSR");
+});
 
-processTest(
-  "setup lays out a stand-in that was edited, and says nothing",
-  async () => {
-    await using project = new Project(refuse);
-    await project.setup();
-    const edited = `${read("offline/fmt/colors.ts")}// Edited\n`;
-    project.write("offline/fmt/colors.ts", edited);
-    await project.check("offline/");
-    assertEquals(project.modules()["colors.ts"], edited);
-  },
-);
+test("setup lays out a stand-in that was edited, and says nothing", async () => {
+  await using project = new Project(refuse);
+  await project.setup();
+  const edited = `${read("offline/fmt/colors.ts")}// Edited\n`;
+  project.write("offline/fmt/colors.ts", edited);
+  await project.check("offline/");
+  assertEquals(project.modules()["colors.ts"], edited);
+});
 
-processTest("two setups at the same time fill vendor/ once", async () => {
+test("two setups at the same time fill vendor/ once", async () => {
   const asked = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<void>();
   await using project = new Project(async (request) => {
@@ -363,7 +351,7 @@ processTest("two setups at the same time fill vendor/ once", async () => {
   await project.check("JSR");
 });
 
-processTest(
+test(
   "a setup that was stopped leaves nothing that later passes for right",
   async () => {
     await using project = new Project(refuse);
@@ -389,7 +377,7 @@ for (
     143,
   ]] as const
 ) {
-  processTest(
+  test(
     `${signal} ends setup and its downloads, and the next setup starts again`,
     async () => {
       await using project = new Project(both(deliverPart, stall));
@@ -413,7 +401,7 @@ for (
   );
 }
 
-processTest("setup only reads if vendor/ is right", async () => {
+test("setup only reads if vendor/ is right", async () => {
   await using project = new Project(deliver);
   await project.setup();
   const flags = TASK_FLAGS.filter((flag) => /read|env/.test(flag));
@@ -422,34 +410,28 @@ processTest("setup only reads if vendor/ is right", async () => {
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
 });
 
-processTest(
-  "setup without permission to write says nothing if vendor/ is right",
-  async () => {
-    await using project = new Project(deliver);
-    await project.setup();
-    project.remove("vendor/setup.txt"); // as if Deno alone had filled it
-    await using setup = project.startSetup([], {}, READ_ONLY);
-    const { code, stderr } = await setup.result();
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  },
-);
+test("setup without permission to write says nothing if vendor/ is right", async () => {
+  await using project = new Project(deliver);
+  await project.setup();
+  project.remove("vendor/setup.txt"); // as if Deno alone had filled it
+  await using setup = project.startSetup([], {}, READ_ONLY);
+  const { code, stderr } = await setup.result();
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+});
 
-processTest(
-  "setup without permission to write says what to do if vendor/ is missing",
-  async () => {
-    await using project = new Project(deliver);
-    await using setup = project.startSetup([], {}, READ_ONLY);
-    const { code, stderr } = await setup.result();
-    assertEquals(code, 1);
-    assertMatch(
-      stderr,
-      /^error: cannot fill vendor\/: .+\. Use a copy of the project in a folder that you may write to\n$/,
-    );
-  },
-);
+test("setup without permission to write says what to do if vendor/ is missing", async () => {
+  await using project = new Project(deliver);
+  await using setup = project.startSetup([], {}, READ_ONLY);
+  const { code, stderr } = await setup.result();
+  assertEquals(code, 1);
+  assertMatch(
+    stderr,
+    /^error: cannot fill vendor\/: .+\. Use a copy of the project in a folder that you may write to\n$/,
+  );
+});
 
 for (const seconds of ["0", "1e9", "ten"]) {
-  processTest(`setup refuses to wait ${seconds} seconds`, async () => {
+  test(`setup refuses to wait ${seconds} seconds`, async () => {
     await using project = new Project(deliver);
     await using setup = project.startSetup([seconds]);
     const { code, stderr } = await setup.result();
@@ -464,25 +446,22 @@ for (const seconds of ["0", "1e9", "ten"]) {
 const VERSIONS = { "1.46.3": false, "2.8.3": false, "2.10.0": true };
 
 for (const [version, isAccepted] of Object.entries(VERSIONS)) {
-  processTest(
-    `setup ${isAccepted ? "accepts" : "refuses"} Deno ${version}`,
-    async () => {
-      await using project = new Project(deliver);
-      project.write(
-        "version.ts",
-        `Object.defineProperty(Deno, "version", { value: { deno: "${version}" } });`,
-      );
-      const flags = [...TASK_FLAGS, "--preload=version.ts"];
-      await using setup = project.startSetup([], {}, flags);
-      const { code, stderr } = await setup.result();
-      assertEquals(
-        { code, stderr },
-        isAccepted ? { code: 0, stderr: GETTING + DONE } : {
-          code: 1,
-          stderr:
-            `error: this project needs Deno 2.9 or later, and this is ${version}. To upgrade: deno upgrade\n`,
-        },
-      );
-    },
-  );
+  test(`setup ${isAccepted ? "accepts" : "refuses"} Deno ${version}`, async () => {
+    await using project = new Project(deliver);
+    project.write(
+      "version.ts",
+      `Object.defineProperty(Deno, "version", { value: { deno: "${version}" } });`,
+    );
+    const flags = [...TASK_FLAGS, "--preload=version.ts"];
+    await using setup = project.startSetup([], {}, flags);
+    const { code, stderr } = await setup.result();
+    assertEquals(
+      { code, stderr },
+      isAccepted ? { code: 0, stderr: GETTING + DONE } : {
+        code: 1,
+        stderr:
+          `error: this project needs Deno 2.9 or later, and this is ${version}. To upgrade: deno upgrade\n`,
+      },
+    );
+  });
 }

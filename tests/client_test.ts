@@ -19,12 +19,12 @@ import {
   freePort,
   inParallel,
   isPosix,
-  processTest,
   type Result,
   runScript,
   serveBytes,
   startScript,
   startServer,
+  test,
 } from "./testing.ts";
 
 const notOnWindows = isPosix ? undefined : "not on Windows";
@@ -35,52 +35,43 @@ const stream = Uint8Array.from([...first, ...second]);
 const printed = "M:29        The time is 1795392089.695505\n";
 const utf8 = new TextEncoder();
 
-processTest(
-  "01Soln prints all 20 messages for every size of a read",
-  async () => {
-    await using server = await startServer(["--interval", "0"]);
-    await inParallel([1, 2, 7, 10, 16, 39, 40, 1000, 65_536], async (chunk) => {
-      const { code, stdout, stderr } = await runScript("client", [
-        ...server.flags,
-        `--chunk=${chunk}`,
-      ]);
-      assertMessages(stdout, "M:", 20);
-      assertMatch(stderr, /^20 messages, 780 bytes in \d+\.\d\d s\n$/);
-      assertEquals(code, 0);
-    });
-  },
-);
-
-processTest(
-  "Ex1 prints all 20 messages when they arrive one by one",
-  async () => {
-    await using server = await startServer();
-    await using ex1 = await copyClient(EXERCISE);
-    const { code, stdout } = await runScript(
-      "client",
-      server.flags,
-      ex1.options,
-    );
-    assertMessages(stdout, "Message:", 20);
+test("01Soln prints all 20 messages for every size of a read", async () => {
+  await using server = await startServer(["--interval", "0"]);
+  await inParallel([1, 2, 7, 10, 16, 39, 40, 1000, 65_536], async (chunk) => {
+    const { code, stdout, stderr } = await runScript("client", [
+      ...server.flags,
+      `--chunk=${chunk}`,
+    ]);
+    assertMessages(stdout, "M:", 20);
+    assertMatch(stderr, /^20 messages, 780 bytes in \d+\.\d\d s\n$/);
     assertEquals(code, 0);
-  },
-);
+  });
+});
 
-processTest(
-  "Ex1 loses its place when messages arrive together, and says where to look",
-  async () => {
-    await using server = await startServer(["--interval", "0"]);
-    await using ex1 = await copyClient(EXERCISE);
-    const result = await runScript("client", server.flags, ex1.options);
-    assertMessages(result.stdout, "Message:", 1);
-    assertError(
-      result,
-      `lost its place at message 2 (at byte 48): expected a header (a length in digits, then spaces, 10 bytes in all), found " The time ". 9 bytes before it were thrown away: look at the line marked "Exercise:"`,
-    );
-  },
-);
+test("Ex1 prints all 20 messages when they arrive one by one", async () => {
+  await using server = await startServer();
+  await using ex1 = await copyClient(EXERCISE);
+  const { code, stdout } = await runScript(
+    "client",
+    server.flags,
+    ex1.options,
+  );
+  assertMessages(stdout, "Message:", 20);
+  assertEquals(code, 0);
+});
 
-processTest("Ex1 does not hide that it dropped whole messages", async () => {
+test("Ex1 loses its place when messages arrive together, and says where to look", async () => {
+  await using server = await startServer(["--interval", "0"]);
+  await using ex1 = await copyClient(EXERCISE);
+  const result = await runScript("client", server.flags, ex1.options);
+  assertMessages(result.stdout, "Message:", 1);
+  assertError(
+    result,
+    `lost its place at message 2 (at byte 48): expected a header (a length in digits, then spaces, 10 bytes in all), found " The time ". 9 bytes before it were thrown away: look at the line marked "Exercise:"`,
+  );
+});
+
+test("Ex1 does not hide that it dropped whole messages", async () => {
   await using server = await serveBytes(stream);
   await using ex1 = await copyClient(EXERCISE);
   const result = await runScript(
@@ -118,13 +109,13 @@ Deno.test({
   },
 });
 
-processTest("a message is printed before the next one arrives", async () => {
+test("a message is printed before the next one arrives", async () => {
   await using server = await serveBytes(stream.subarray(0, 50), "stall");
   await using client = startScript("client", server.flags);
   await client.stdout.waitFor(/^M:.*695505\n$/);
 });
 
-processTest("--verbose prints every read, and --quiet no message", async () => {
+test("--verbose prints every read, and --quiet no message", async () => {
   await using server = await serveBytes(encodeFrame("Grüße\x1b[2J"));
   const flags = [...server.flags, "--verbose", "--quiet", "--chunk=13"];
   const { stdout, stderr } = await runScript("client", flags);
@@ -135,46 +126,43 @@ processTest("--verbose prints every read, and --quiet no message", async () => {
   );
 });
 
-processTest(
-  "a client counts bytes, and prints the text of every script",
-  async () => {
-    const texts = [
-      "Grüße, 世界 🌍",
-      "",
-      "\uFEFFé",
-      "\uFFFD",
-      "a".repeat(5000),
-      "👩‍👩‍👧‍👦",
-    ];
-    const size = (text: string) => utf8.encode(text).length;
-    const expected = texts.map((text) =>
-      `M:${String(size(text)).padEnd(10)}${text}\n`
-    );
-    const frames = texts.flatMap((text) => [...encodeFrame(text)]);
-    await using server = await serveBytes(Uint8Array.from(frames));
-    await inParallel([1, 3, 16, 64], async (chunk) => {
-      const flags = [...server.flags, `--chunk=${chunk}`];
-      const { code, stdout } = await runScript("client", flags);
-      assertEquals(stdout, expected.join(""));
-      assertEquals(code, 0);
-    });
-  },
-);
+test("a client counts bytes, and prints the text of every script", async () => {
+  const texts = [
+    "Grüße, 世界 🌍",
+    "",
+    "\uFEFFé",
+    "\uFFFD",
+    "a".repeat(5000),
+    "👩‍👩‍👧‍👦",
+  ];
+  const size = (text: string) => utf8.encode(text).length;
+  const expected = texts.map((text) =>
+    `M:${String(size(text)).padEnd(10)}${text}\n`
+  );
+  const frames = texts.flatMap((text) => [...encodeFrame(text)]);
+  await using server = await serveBytes(Uint8Array.from(frames));
+  await inParallel([1, 3, 16, 64], async (chunk) => {
+    const flags = [...server.flags, `--chunk=${chunk}`];
+    const { code, stdout } = await runScript("client", flags);
+    assertEquals(stdout, expected.join(""));
+    assertEquals(code, 0);
+  });
+});
 
-processTest("a client prints the longest message that is allowed", async () => {
+test("a client prints the longest message that is allowed", async () => {
   const frame = encodeFrame("x".repeat(8_388_608));
   const { code, stdout, stderr } = await receive(frame);
   assertEquals(code, 0, stderr);
   assertEquals(stdout.length, 2 + frame.length + 1);
 });
 
-processTest("a client takes a stream that arrives byte by byte", async () => {
+test("a client takes a stream that arrives byte by byte", async () => {
   const { code, stdout, stderr } = await receive(stream, "drip");
   assertEquals(code, 0, stderr);
   assertEquals(stdout.length, 2 * printed.length);
 });
 
-processTest("a stream without a message is no error", async () => {
+test("a stream without a message is no error", async () => {
   const { code, stdout, stderr } = await receive("");
   assertEquals([code, stdout], [0, ""]);
   assertMatch(
@@ -183,96 +171,84 @@ processTest("a stream without a message is no error", async () => {
   );
 });
 
-processTest(
-  "a client says how much of a stream arrived that is cut anywhere",
-  async () => {
-    const sizes = Array.from({ length: 77 }, (_, i) => i + 1);
-    await inParallel(sizes, async (size) => {
-      const whole = size - size % 39;
-      const rest = size - whole;
-      const result = await receive(stream.subarray(0, size));
-      assertEquals(result.stdout, whole === 0 ? "" : printed);
-      if (rest === 0) return assertEquals(result.code, 0);
-      const total = rest < 10 ? 10 : 39;
-      assertError(
-        result,
-        `the stream ended in message ${
-          1 + whole / 39
-        } (at byte ${whole}): ${rest} of ${total} bytes arrived`,
-      );
-    });
-  },
-);
+test("a client says how much of a stream arrived that is cut anywhere", async () => {
+  const sizes = Array.from({ length: 77 }, (_, i) => i + 1);
+  await inParallel(sizes, async (size) => {
+    const whole = size - size % 39;
+    const rest = size - whole;
+    const result = await receive(stream.subarray(0, size));
+    assertEquals(result.stdout, whole === 0 ? "" : printed);
+    if (rest === 0) return assertEquals(result.code, 0);
+    const total = rest < 10 ? 10 : 39;
+    assertError(
+      result,
+      `the stream ended in message ${
+        1 + whole / 39
+      } (at byte ${whole}): ${rest} of ${total} bytes arrived`,
+    );
+  });
+});
 
-processTest(
-  "a client says how much of a stream arrived that is reset anywhere",
-  async () => {
-    await inParallel([1, 9, 10, 38, 39, 40, 48, 49, 77, 78], async (size) => {
-      const whole = size - size % 39;
-      await using server = await serveBytes(stream.subarray(0, size), "stall");
-      await using client = startScript(
-        "client",
-        [...server.flags, "--verbose", "--chunk", "1000"],
-      );
-      await client.stderr.waitFor(/^got: /m);
-      server.reset();
-      const result = await client.result();
-      assertEquals(result.stdout.length, printed.length * whole / 39);
-      const number = 1 + whole / 39;
-      const place = size === whole
-        ? `before message ${number}`
-        : `in message ${number} (at byte ${whole}): ${size % 39} of `;
-      assertError(
-        result,
-        `the connection to ${server.address} failed ${place}`,
-      );
-    });
-  },
-);
+test("a client says how much of a stream arrived that is reset anywhere", async () => {
+  await inParallel([1, 9, 10, 38, 39, 40, 48, 49, 77, 78], async (size) => {
+    const whole = size - size % 39;
+    await using server = await serveBytes(stream.subarray(0, size), "stall");
+    await using client = startScript(
+      "client",
+      [...server.flags, "--verbose", "--chunk", "1000"],
+    );
+    await client.stderr.waitFor(/^got: /m);
+    server.reset();
+    const result = await client.result();
+    assertEquals(result.stdout.length, printed.length * whole / 39);
+    const number = 1 + whole / 39;
+    const place = size === whole
+      ? `before message ${number}`
+      : `in message ${number} (at byte ${whole}): ${size % 39} of `;
+    assertError(
+      result,
+      `the connection to ${server.address} failed ${place}`,
+    );
+  });
+});
 
-processTest(
-  "a client says what is there in place of a header, safe to read at a terminal",
-  async () => {
-    const headers = {
-      "HTTP/1.1 400 Bad Request\r\n": "HTTP/1.1 4",
-      "SSH-2.0-OpenSSH\r\n": "SSH-2.0-Op",
-      " 29       ": " 29       ",
-      "029       ": "029       ",
-      "-1        ": "-1        ",
-      "29\t       ": "29\\u{9}       ",
-      "1e3       ": "1e3       ",
-      "\0\0\0\x1dThe time": "\\u{0}\\u{0}\\u{0}\\u{1d}The ti",
-      "\x1b]0;oops\x07 ": "\\u{1b}]0;oops\\u{7} ",
-      "\x9b2J12345678": "\\u{9b}2J1234567",
-    };
-    await inParallel(Object.entries(headers), async ([header, shown]) => {
-      const bytes = Array.from(header, (char) => char.charCodeAt(0));
-      const result = await receive(Uint8Array.from([...first, ...bytes]));
-      assertEquals(result.stdout, printed);
-      assertError(
-        result,
-        `cannot read message 2 (at byte 39): expected a header (a length in digits, then spaces, 10 bytes in all), found "${shown}". Is the program on`,
-      );
-    });
-  },
-);
+test("a client says what is there in place of a header, safe to read at a terminal", async () => {
+  const headers = {
+    "HTTP/1.1 400 Bad Request\r\n": "HTTP/1.1 4",
+    "SSH-2.0-OpenSSH\r\n": "SSH-2.0-Op",
+    " 29       ": " 29       ",
+    "029       ": "029       ",
+    "-1        ": "-1        ",
+    "29\t       ": "29\\u{9}       ",
+    "1e3       ": "1e3       ",
+    "\0\0\0\x1dThe time": "\\u{0}\\u{0}\\u{0}\\u{1d}The ti",
+    "\x1b]0;oops\x07 ": "\\u{1b}]0;oops\\u{7} ",
+    "\x9b2J12345678": "\\u{9b}2J1234567",
+  };
+  await inParallel(Object.entries(headers), async ([header, shown]) => {
+    const bytes = Array.from(header, (char) => char.charCodeAt(0));
+    const result = await receive(Uint8Array.from([...first, ...bytes]));
+    assertEquals(result.stdout, printed);
+    assertError(
+      result,
+      `cannot read message 2 (at byte 39): expected a header (a length in digits, then spaces, 10 bytes in all), found "${shown}". Is the program on`,
+    );
+  });
+});
 
-processTest(
-  "a client refuses a message over the limit before it arrives",
-  async () => {
-    await inParallel(["8388609   ", "9999999999"], async (header) => {
-      const bytes = Uint8Array.from([...first, ...utf8.encode(header)]);
-      const result = await receive(bytes, "stall");
-      assertEquals(result.stdout, printed);
-      assertError(
-        result,
-        `cannot read message 2 (at byte 39): its ${+header} bytes are over the limit of 8388608`,
-      );
-    });
-  },
-);
+test("a client refuses a message over the limit before it arrives", async () => {
+  await inParallel(["8388609   ", "9999999999"], async (header) => {
+    const bytes = Uint8Array.from([...first, ...utf8.encode(header)]);
+    const result = await receive(bytes, "stall");
+    assertEquals(result.stdout, printed);
+    assertError(
+      result,
+      `cannot read message 2 (at byte 39): its ${+header} bytes are over the limit of 8388608`,
+    );
+  });
+});
 
-processTest("a client says which message is not UTF-8", async () => {
+test("a client says which message is not UTF-8", async () => {
   const bad = encodeFrame(Uint8Array.from([0x61, 0xc3, 0xa9, 0xff, 0x62]));
   for (const quiet of [[], ["--quiet"]]) {
     const bytes = Uint8Array.from([...first, ...bad]);
@@ -282,66 +258,57 @@ processTest("a client says which message is not UTF-8", async () => {
   }
 });
 
-processTest(
-  "a client leaves a mistake in the loop to Deno, which shows its line",
-  async () => {
-    await using server = await serveBytes(stream);
-    for (const mistake of ["msg.no();", "throw new Error('no');"]) {
-      await using copy = await copyClient({
-        "bytes += size;": `bytes += size; ${mistake}`,
-      });
-      const { code, stderr } = await runScript(
-        "client",
-        server.flags,
-        copy.options,
-      );
-      assertMatch(stderr, /Uncaught[^]*client\.ts:\d+/);
-      assertEquals(code, 1);
-    }
-  },
-);
+test("a client leaves a mistake in the loop to Deno, which shows its line", async () => {
+  await using server = await serveBytes(stream);
+  for (const mistake of ["msg.no();", "throw new Error('no');"]) {
+    await using copy = await copyClient({
+      "bytes += size;": `bytes += size; ${mistake}`,
+    });
+    const { code, stderr } = await runScript(
+      "client",
+      server.flags,
+      copy.options,
+    );
+    assertMatch(stderr, /Uncaught[^]*client\.ts:\d+/);
+    assertEquals(code, 1);
+  }
+});
 
-processTest("a client says so while a server sends nothing", async () => {
+test("a client says so while a server sends nothing", async () => {
   await using server = await serveBytes("", "stall");
   await using client = startScript("client", server.flags);
   await client.stderr.waitFor(/^No bytes from .* for 5 s\n/);
 });
 
 for (const hostname of ["127.0.0.1", "localhost", "::1"]) {
-  processTest(
-    `a client that finds no server on ${hostname} names the command that helps`,
-    async () => {
-      const flags = ["--hostname", hostname, "--port", String(freePort())];
-      const refused = await runScript("client", flags);
-      const [, ...args] = assertError(refused, "nothing listens on")
-        .match(/: deno task server(?: --hostname (\S+))?(?: --port (\S+))?$/)!;
+  test(`a client that finds no server on ${hostname} names the command that helps`, async () => {
+    const flags = ["--hostname", hostname, "--port", String(freePort())];
+    const refused = await runScript("client", flags);
+    const [, ...args] = assertError(refused, "nothing listens on")
+      .match(/: deno task server(?: --hostname (\S+))?(?: --port (\S+))?$/)!;
 
-      const serverFlags = args.flatMap((value, i) =>
-        value === undefined ? [] : [["--hostname", "--port"][i], value]
-      );
-      await using server = startScript("server", serverFlags);
-      await server.stderr.waitFor(/^Listening/);
-      assertEquals((await runScript("client", flags)).code, 0);
-    },
-  );
+    const serverFlags = args.flatMap((value, i) =>
+      value === undefined ? [] : [["--hostname", "--port"][i], value]
+    );
+    await using server = startScript("server", serverFlags);
+    await server.stderr.waitFor(/^Listening/);
+    assertEquals((await runScript("client", flags)).code, 0);
+  });
 }
 
-processTest(
-  "a client that Deno does not allow to connect names the command that helps",
-  async () => {
-    const { code, stderr } = await runScript("client", [
-      "--hostname=192.0.2.1",
-    ]);
-    assertEquals(
-      stderr,
-      "error: Deno was not allowed to connect to 192.0.2.1:9092. Allow it: deno run --allow-net=192.0.2.1:9092 streamClient01Soln.ts --hostname 192.0.2.1 --port 9092\n",
-    );
-    assertEquals(code, 1);
-  },
-);
+test("a client that Deno does not allow to connect names the command that helps", async () => {
+  const { code, stderr } = await runScript("client", [
+    "--hostname=192.0.2.1",
+  ]);
+  assertEquals(
+    stderr,
+    "error: Deno was not allowed to connect to 192.0.2.1:9092. Allow it: deno run --allow-net=192.0.2.1:9092 streamClient01Soln.ts --hostname 192.0.2.1 --port 9092\n",
+  );
+  assertEquals(code, 1);
+});
 
 for (const interval of ["0", "0.001"]) {
-  processTest(
+  test(
     `a client whose output is closed, as by head -n 1, ends quietly: interval ${interval}`,
     async () => {
       await using server = await startServer(
@@ -357,7 +324,7 @@ for (const interval of ["0", "0.001"]) {
   );
 }
 
-processTest("a client whose output cannot be written says so", async () => {
+test("a client whose output cannot be written says so", async () => {
   await using server = await serveBytes(stream);
   await using client = startScript("client", server.flags, {
     shell: "exec >/dev/full",
@@ -365,20 +332,17 @@ processTest("a client whose output cannot be written says so", async () => {
   assertError(await client.result(), "cannot print: No space left");
 }, Deno.build.os === "linux" ? undefined : "needs Linux's /dev/full");
 
-processTest(
-  "a client runs in a folder that holds framing.ts and nothing else",
-  async () => {
-    await using server = await startServer(["--count", "3"]);
-    await using copy = await copyClient();
-    const { code, stdout } = await runScript(
-      "client",
-      server.flags,
-      copy.options,
-    );
-    assertMessages(stdout, "M:", 3);
-    assertEquals(code, 0);
-  },
-);
+test("a client runs in a folder that holds framing.ts and nothing else", async () => {
+  await using server = await startServer(["--count", "3"]);
+  await using copy = await copyClient();
+  const { code, stdout } = await runScript(
+    "client",
+    server.flags,
+    copy.options,
+  );
+  assertMessages(stdout, "M:", 3);
+  assertEquals(code, 0);
+});
 
 /** Runs a client against a server that sends these bytes. */
 async function receive(

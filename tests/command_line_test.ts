@@ -9,9 +9,9 @@ import { assertEquals, assertMatch } from "@std/assert";
 import {
   inParallel,
   isPosix,
-  processTest,
   runScript,
   startScript,
+  test,
 } from "./testing.ts";
 
 const HELP = "The flags of this program: --help";
@@ -65,46 +65,40 @@ const OWN: Record<"server" | "client", [args: string[], error: string][]> = {
 };
 
 for (const task of ["server", "client"] as const) {
-  processTest(
-    `the ${task} refuses a wrong command line with one line and exit code 2`,
-    async () => {
-      const integers = Object.entries(INTEGERS[task]).flatMap(([name, range]) =>
-        ["", "x", "1.5", "1e3", "0x10", "16 ", "9".repeat(20)].map((
-          value,
-        ): [string[], string] => [
-          [`--${name}`, ...value === "" ? [] : [value]],
-          `--${name} takes an integer from ${range}, not "${value}"`,
-        ])
-      );
-      await inParallel(
-        [...COMMON, ...OWN[task], ...integers],
-        async ([args, error]) => {
-          const { code, stdout, stderr } = await runScript(task, args);
-          assertEquals([stderr, stdout], [`error: ${error}\n`, ""]);
-          assertEquals(code, 2);
-        },
-      );
-    },
-  );
+  test(`the ${task} refuses a wrong command line with one line and exit code 2`, async () => {
+    const integers = Object.entries(INTEGERS[task]).flatMap(([name, range]) =>
+      ["", "x", "1.5", "1e3", "0x10", "16 ", "9".repeat(20)].map((
+        value,
+      ): [string[], string] => [
+        [`--${name}`, ...value === "" ? [] : [value]],
+        `--${name} takes an integer from ${range}, not "${value}"`,
+      ])
+    );
+    await inParallel(
+      [...COMMON, ...OWN[task], ...integers],
+      async ([args, error]) => {
+        const { code, stdout, stderr } = await runScript(task, args);
+        assertEquals([stderr, stdout], [`error: ${error}\n`, ""]);
+        assertEquals(code, 2);
+      },
+    );
+  });
 }
 
 for (const task of ["server", "client", "client:ex1"] as const) {
-  processTest(
-    `${task} --help prints every flag, with its default, to stdout`,
-    async () => {
-      const help = await runScript(task, ["--port=x", "--help"]);
-      assertMatch(
-        help.stdout,
-        new RegExp(`USAGE:\n[^]*  deno task ${task} \\[`),
-      );
-      assertMatch(help.stdout, /--port <PORT> .*\(default: 9092\)/);
-      assertMatch(help.stdout, /-h, --help/);
-      assertEquals([help.stderr, help.code], ["", 0]);
-      assertEquals((await runScript(task, ["-h"])).stdout, help.stdout);
-    },
-  );
+  test(`${task} --help prints every flag, with its default, to stdout`, async () => {
+    const help = await runScript(task, ["--port=x", "--help"]);
+    assertMatch(
+      help.stdout,
+      new RegExp(`USAGE:\n[^]*  deno task ${task} \\[`),
+    );
+    assertMatch(help.stdout, /--port <PORT> .*\(default: 9092\)/);
+    assertMatch(help.stdout, /-h, --help/);
+    assertEquals([help.stderr, help.code], ["", 0]);
+    assertEquals((await runScript(task, ["-h"])).stdout, help.stdout);
+  });
 
-  processTest(`${task} --help ends quietly if nobody reads it`, async () => {
+  test(`${task} --help ends quietly if nobody reads it`, async () => {
     await using script = startScript(task, ["--help"]);
     await script.stdout.close();
     const { code, stderr } = await script.result();

@@ -5,13 +5,7 @@
  */
 
 import { assert, assertMatch } from "@std/assert";
-import {
-  canRun,
-  isPosix,
-  processTest,
-  startProcess,
-  startServer,
-} from "./testing.ts";
+import { canRun, isPosix, startProcess, startServer, test } from "./testing.ts";
 
 const CLIENTS = 10_000;
 /** A process may open a limited number of files, so several share the clients. */
@@ -19,7 +13,7 @@ const CROWDS = 5;
 /** Files that the server needs beside its clients', and some to spare. */
 const SPARE = 200;
 
-processTest("10,000 clients at once get 20 whole messages each", async () => {
+test("10,000 clients at once get 20 whole messages each", async () => {
   await using server = await startServer(
     ["--quiet", "--interval", "0.25"],
     { shell: `ulimit -n ${CLIENTS + SPARE}` },
@@ -45,7 +39,7 @@ processTest("10,000 clients at once get 20 whole messages each", async () => {
 }, await reasonToIgnore());
 
 async function reasonToIgnore(): Promise<string | undefined> {
-  if (!canRun) return undefined; // processTest says so.
+  if (!canRun) return undefined; // test says so.
   if (!isPosix) return "not on Windows";
   await using shell = startProcess(["sh", "-c", "ulimit -n"], {
     shell: `ulimit -n ${CLIENTS + SPARE}`,

@@ -11,10 +11,10 @@ import launch from "../.vscode/launch.json" with { type: "json" };
 import vscodeTasks from "../.vscode/tasks.json" with { type: "json" };
 import config from "../deno.json" with { type: "json" };
 import {
-  processTest,
   type Script,
   startProcess,
   startServer,
+  test,
   until,
   within,
 } from "./testing.ts";
@@ -30,30 +30,27 @@ interface Configuration {
 
 const configurations: Configuration[] = launch.configurations;
 
-processTest(
-  "A debugger at line 13 of streamClient01Soln.ts sees each read in msg",
-  async () => {
-    await using server = await startServer(["--interval", "0"]);
-    await using client = startConfiguration("Client 01 Soln", server.flags);
-    using debug = await Debugger.attach(client);
-    const breakpoint = await debug.setBreakpoint("streamClient01Soln.ts", 13);
+test("A debugger at line 13 of streamClient01Soln.ts sees each read in msg", async () => {
+  await using server = await startServer(["--interval", "0"]);
+  await using client = startConfiguration("Client 01 Soln", server.flags);
+  using debug = await Debugger.attach(client);
+  const breakpoint = await debug.setBreakpoint("streamClient01Soln.ts", 13);
 
-    await debug.resume();
-    assertEquals(await debug.readLocal("msg"), "29        The ti");
-    await debug.resume();
-    assertMatch(String(await debug.readLocal("msg")), /^me is \d{10}$/);
+  await debug.resume();
+  assertEquals(await debug.readLocal("msg"), "29        The ti");
+  await debug.resume();
+  assertMatch(String(await debug.readLocal("msg")), /^me is \d{10}$/);
 
-    await debug.removeBreakpoint(breakpoint);
-    await debug.resume();
-    const { code, stdout } = await client.result();
-    assertEquals(code, 0);
-    assertMatch(stdout, /^(M:29 {8}The time is \d{10}\.\d{6}\n){20}$/);
-  },
-);
+  await debug.removeBreakpoint(breakpoint);
+  await debug.resume();
+  const { code, stdout } = await client.result();
+  assertEquals(code, 0);
+  assertMatch(stdout, /^(M:29 {8}The time is \d{10}\.\d{6}\n){20}$/);
+});
 
 // Not the client of the exercise, which a learner may be changing.
 for (const { name, program } of configurations.filter(isNotExercise)) {
-  processTest(`F5 starts ${name}`, async () => {
+  test(`F5 starts ${name}`, async () => {
     if (program.endsWith("/streamServer.ts")) {
       await using server = startConfiguration(name, ["--port", "0"]);
       using debug = await Debugger.attach(server);

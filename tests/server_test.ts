@@ -14,13 +14,13 @@ import {
   holdings,
   isPosix,
   output,
-  processTest,
   readMessages,
   runScript,
   type Server,
   startScript,
   startServer,
   tellsHoldings,
+  test,
   until,
   within,
 } from "./testing.ts";
@@ -30,57 +30,48 @@ const onlyOnLinux = tellsHoldings
   ? undefined
   : "asks Linux's /proc what the server holds";
 
-processTest(
-  "the server says where it listens on stderr, and prints nothing until a client connects",
-  async () => {
-    await using server = await startServer();
-    const { code, stdout, stderr } = await server.stop("SIGINT");
-    assertEquals(stdout, "");
-    assertMatch(stderr, /^Listening on 127\.0\.0\.1:\d+\n/);
-    if (isPosix) assertEquals(code, 0);
-  },
-);
+test("the server says where it listens on stderr, and prints nothing until a client connects", async () => {
+  await using server = await startServer();
+  const { code, stdout, stderr } = await server.stop("SIGINT");
+  assertEquals(stdout, "");
+  assertMatch(stderr, /^Listening on 127\.0\.0\.1:\d+\n/);
+  if (isPosix) assertEquals(code, 0);
+});
 
-processTest(
-  "the server prints every client, every message, and who has had everything",
-  async () => {
-    await using server = await startServer(["--interval", "0.001"]);
-    const messages = await dial(server);
-    assertEquals(messages.length, 20);
-    const [, address] = await server.stderr.waitFor(
-      /^(127\.0\.0\.1:\d+) finished, 20 messages\n/m,
-    );
-    assertEquals(server.stdout.lines, [
-      `Connect from ${address} established`,
-      ...messages.map((message) => `29        ${message}`),
-    ]);
-  },
-);
+test("the server prints every client, every message, and who has had everything", async () => {
+  await using server = await startServer(["--interval", "0.001"]);
+  const messages = await dial(server);
+  assertEquals(messages.length, 20);
+  const [, address] = await server.stderr.waitFor(
+    /^(127\.0\.0\.1:\d+) finished, 20 messages\n/m,
+  );
+  assertEquals(server.stdout.lines, [
+    `Connect from ${address} established`,
+    ...messages.map((message) => `29        ${message}`),
+  ]);
+});
 
-processTest("--quiet leaves out the line per message", async () => {
+test("--quiet leaves out the line per message", async () => {
   await using server = await startServer(["--quiet", "--interval=0"]);
   await dial(server);
   await server.stderr.waitFor(/finished/);
   assertMatch(server.stdout.text, /^Connect from .* established\n$/);
 });
 
-processTest("--count 0 sends for as long as the client stays", async () => {
+test("--count 0 sends for as long as the client stays", async () => {
   await using server = await startServer(["--count=0", "--interval=0"]);
   using client = await Deno.connect(server.address);
   assertEquals((await readSome(client, 1e6))?.length, 1e6);
 });
 
-processTest(
-  "clients are served at the same time, each with a stream of its own",
-  async () => {
-    await using server = await startServer(["--count", "3"]);
-    using first = await Deno.connect(server.address);
-    await readSome(first, 39);
-    const others = await Promise.all([dial(server), dial(server)]);
-    assertEquals(others.map(({ length }) => length), [3, 3]);
-    assertEquals((await readMessages(first)).length, 2);
-  },
-);
+test("clients are served at the same time, each with a stream of its own", async () => {
+  await using server = await startServer(["--count", "3"]);
+  using first = await Deno.connect(server.address);
+  await readSome(first, 39);
+  const others = await Promise.all([dial(server), dial(server)]);
+  assertEquals(others.map(({ length }) => length), [3, 3]);
+  assertEquals((await readMessages(first)).length, 2);
+});
 
 const PACES: [name: string, clock: Clock, seconds: Record<number, number>][] = [
   ["messages are exactly --interval apart", {}, {}],
@@ -102,7 +93,7 @@ const PACES: [name: string, clock: Clock, seconds: Record<number, number>][] = [
   ],
 ];
 for (const [name, clock, exceptions] of PACES) {
-  processTest(name, async () => {
+  test(name, async () => {
     await using server = await startServer([], {
       env: { CLOCK: JSON.stringify(clock) },
       denoArgs: ["--allow-env=CLOCK", "--preload=tests/clock.ts"],
@@ -121,27 +112,24 @@ for (const [name, clock, exceptions] of PACES) {
   });
 }
 
-processTest(
-  "the time of a message is the system's, in microseconds, and never steps back",
-  async () => {
-    await using server = await startServer(
-      ["--interval", "0", "--count", "100000", "--quiet"],
-    );
-    const before = Date.now();
-    const messages = await dial(server);
-    const after = Date.now();
-    let last = before;
-    for (const message of messages) {
-      const time = Number(message.slice("The time is ".length)) * 1000;
-      assert(time >= last && time < after + 1, `${last} ${time} ${after}`);
-      last = time;
-    }
-    const microseconds = new Set(messages.map((text) => text.slice(-3)));
-    assert(microseconds.size > 100, `${microseconds.size} of 1000`);
-  },
-);
+test("the time of a message is the system's, in microseconds, and never steps back", async () => {
+  await using server = await startServer(
+    ["--interval", "0", "--count", "100000", "--quiet"],
+  );
+  const before = Date.now();
+  const messages = await dial(server);
+  const after = Date.now();
+  let last = before;
+  for (const message of messages) {
+    const time = Number(message.slice("The time is ".length)) * 1000;
+    assert(time >= last && time < after + 1, `${last} ${time} ${after}`);
+    last = time;
+  }
+  const microseconds = new Set(messages.map((text) => text.slice(-3)));
+  assert(microseconds.size > 100, `${microseconds.size} of 1000`);
+});
 
-processTest("the server serves on after hundreds of resets", async () => {
+test("the server serves on after hundreds of resets", async () => {
   await using server = await startServer(["--count", "3", "--interval", "0"]);
 
   await inRounds(400, () => dialAndReset(server));
@@ -151,32 +139,26 @@ processTest("the server serves on after hundreds of resets", async () => {
   await assertSound(server);
 });
 
-processTest(
-  "the server serves on after hundreds of clients that hang up at once",
-  async () => {
-    await using server = await startServer(["--count", "3", "--interval", "0"]);
+test("the server serves on after hundreds of clients that hang up at once", async () => {
+  await using server = await startServer(["--count", "3", "--interval", "0"]);
 
-    await inRounds(400, async () => {
-      using _client = await Deno.connect(server.address);
-    });
+  await inRounds(400, async () => {
+    using _client = await Deno.connect(server.address);
+  });
 
-    assertEquals((await dial(server)).length, 3);
-    await assertSound(server);
-  },
-);
+  assertEquals((await dial(server)).length, 3);
+  await assertSound(server);
+});
 
-processTest(
-  "a client that half-closes at once gets the whole stream",
-  async () => {
-    await using server = await startServer(["--interval", "0.01"]);
-    using client = await Deno.connect(server.address);
+test("a client that half-closes at once gets the whole stream", async () => {
+  await using server = await startServer(["--interval", "0.01"]);
+  using client = await Deno.connect(server.address);
 
-    await client.closeWrite();
+  await client.closeWrite();
 
-    assertEquals((await readMessages(client)).length, 20);
-    await assertSound(server);
-  },
-);
+  assertEquals((await readMessages(client)).length, 20);
+  await assertSound(server);
+});
 
 for (
   const [name, junk] of [
@@ -187,26 +169,23 @@ for (
     ],
   ] as const
 ) {
-  processTest(
-    `a client that sends junk, ${name}, gets the whole stream and a clean end`,
-    async () => {
-      await using server = await startServer(["--interval", "0.01"]);
-      using client = await Deno.connect(server.address);
+  test(`a client that sends junk, ${name}, gets the whole stream and a clean end`, async () => {
+    await using server = await startServer(["--interval", "0.01"]);
+    using client = await Deno.connect(server.address);
 
-      // Before the first message is read, between every two, and after the last.
-      for (let i = 0; i < 6; i++) await writeAll(client, junk);
-      for (let i = 0; i < 20; i++) {
-        await readSome(client, 39);
-        await writeAll(client, junk.subarray(0, 10_000));
-      }
-      assertEquals(await readSome(client, 1), null);
-      for (let i = 0; i < 6; i++) await writeAll(client, junk);
-      await assertSound(server);
-    },
-  );
+    // Before the first message is read, between every two, and after the last.
+    for (let i = 0; i < 6; i++) await writeAll(client, junk);
+    for (let i = 0; i < 20; i++) {
+      await readSome(client, 39);
+      await writeAll(client, junk.subarray(0, 10_000));
+    }
+    assertEquals(await readSome(client, 1), null);
+    for (let i = 0; i < 6; i++) await writeAll(client, junk);
+    await assertSound(server);
+  });
 }
 
-processTest(
+test(
   "clients that never read cost a bounded amount, and one beside them is served",
   async () => {
     await using server = await startServer(
@@ -228,72 +207,61 @@ processTest(
   onlyOnLinux,
 );
 
-processTest(
-  "a client that stops reading and comes back has lost nothing",
-  async () => {
-    const count = 400_000; // 16 MB, more than a system takes in for a program.
-    await using server = await startServer(
-      ["--count", String(count), "--interval", "0", "--quiet"],
-    );
-    using sleeper = await Deno.connect(server.address);
-    await readSome(sleeper, 39);
+test("a client that stops reading and comes back has lost nothing", async () => {
+  const count = 400_000; // 16 MB, more than a system takes in for a program.
+  await using server = await startServer(
+    ["--count", String(count), "--interval", "0", "--quiet"],
+  );
+  using sleeper = await Deno.connect(server.address);
+  await readSome(sleeper, 39);
 
-    assertEquals((await dial(server)).length, count);
+  assertEquals((await dial(server)).length, count);
 
-    assertEquals((await readMessages(sleeper)).length, count - 1);
-    await assertSound(server);
-  },
-);
+  assertEquals((await readMessages(sleeper)).length, count - 1);
+  await assertSound(server);
+});
 
-processTest(
-  "a client whose machine is gone is told by keep-alive",
-  async () => {
-    await using server = await startServer(["--interval", "3600"]);
+test("a client whose machine is gone is told by keep-alive", async () => {
+  await using server = await startServer(["--interval", "3600"]);
+  using client = await Deno.connect(server.address);
+  await readSome(client, 39);
+
+  // In this table, a connection that waits has no timer but this one.
+  const port = hexPort(server.port);
+  const peer = hexPort((client.localAddr as Deno.NetAddr).port);
+  await until(() => "the keep-alive timer", async () => {
+    const table = await output("cat", "/proc/net/tcp");
+    return new RegExp(`:${port} \\w+:${peer} 01 \\S+ 02:`).test(table);
+  });
+}, onlyOnLinux);
+
+test("the server lets go of clients that are killed or reset", async () => {
+  await using server = await startServer(
+    ["--count", "0", "--interval", "0.02", "--quiet"],
+  );
+  {
     using client = await Deno.connect(server.address);
     await readSome(client, 39);
+  }
+  const before = (await holdings(server.script)).files;
 
-    // In this table, a connection that waits has no timer but this one.
-    const port = hexPort(server.port);
-    const peer = hexPort((client.localAddr as Deno.NetAddr).port);
-    await until(() => "the keep-alive timer", async () => {
-      const table = await output("cat", "/proc/net/tcp");
-      return new RegExp(`:${port} \\w+:${peer} 01 \\S+ 02:`).test(table);
-    });
-  },
-  onlyOnLinux,
-);
+  const killed = Array.from(
+    { length: 10 },
+    () => startScript("client", server.flags),
+  );
+  for (const client of killed) {
+    await client.stdout.waitFor(/^M:/m);
+    await client[Symbol.asyncDispose]();
+  }
+  await inRounds(100, () => dialAndReset(server));
 
-processTest(
-  "the server lets go of clients that are killed or reset",
-  async () => {
-    await using server = await startServer(
-      ["--count", "0", "--interval", "0.02", "--quiet"],
-    );
-    {
-      using client = await Deno.connect(server.address);
-      await readSome(client, 39);
-    }
-    const before = (await holdings(server.script)).files;
+  await until(
+    () => "its files to be closed",
+    async () => (await holdings(server.script)).files <= before,
+  );
+}, onlyOnLinux);
 
-    const killed = Array.from(
-      { length: 10 },
-      () => startScript("client", server.flags),
-    );
-    for (const client of killed) {
-      await client.stdout.waitFor(/^M:/m);
-      await client[Symbol.asyncDispose]();
-    }
-    await inRounds(100, () => dialAndReset(server));
-
-    await until(
-      () => "its files to be closed",
-      async () => (await holdings(server.script)).files <= before,
-    );
-  },
-  onlyOnLinux,
-);
-
-processTest(
+test(
   "out of file descriptors, the server says so once, and serves who waits when there is room",
   async () => {
     await using server = await startServer(
@@ -333,7 +301,7 @@ processTest(
 );
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  processTest(
+  test(
     `under load, ${signal} ends every stream after a whole message`,
     async () => {
       for (const interval of ["0", "0.001", "3600"]) {
@@ -363,7 +331,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     notOnWindows,
   );
 
-  processTest(
+  test(
     `--grace bounds how long ${signal} waits for a client that does not read`,
     async () => {
       await using server = await startServer(
@@ -380,7 +348,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     notOnWindows,
   );
 
-  processTest(`a second ${signal} ends the server at once`, async () => {
+  test(`a second ${signal} ends the server at once`, async () => {
     await using server = await startServer(
       ["--count", "0", "--interval", "0", "--quiet", "--grace", "3600"],
     );
@@ -398,7 +366,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   }, notOnWindows);
 }
 
-processTest("the server outlives those who read its output", async () => {
+test("the server outlives those who read its output", async () => {
   await using server = await startServer(["--interval", "0.001"]);
   await server.stdout.close();
   await server.stderr.close();
@@ -411,7 +379,7 @@ processTest("the server outlives those who read its output", async () => {
   if (isPosix) assertEquals((await server.stop()).code, 0);
 });
 
-processTest(
+test(
   "thousands of clients that dial while the server stands still are all served",
   async () => {
     await using server = await startServer(["--interval", "0", "--quiet"]);
@@ -436,7 +404,7 @@ processTest(
   onlyOnLinux,
 );
 
-processTest("the server says what to do when its port is taken", async () => {
+test("the server says what to do when its port is taken", async () => {
   await using server = await startServer();
   const { code, stderr } = await runScript("server", server.flags);
   assertEquals(
@@ -446,25 +414,22 @@ processTest("the server says what to do when its port is taken", async () => {
   assertEquals(code, 1);
 });
 
-processTest(
-  "the server says what to do about an address that is not this machine's, or not allowed",
-  async () => {
-    const forbidden = await runScript("server", ["--hostname=192.0.2.1"]);
-    const [, allow] = forbidden.stderr.match(
-      /^error: Deno was not allowed to listen on 192\.0\.2\.1:9092\. Allow it: deno run (\S+) streamServer\.ts --hostname 192\.0\.2\.1 --port 9092\n$/,
-    )!;
-    assertEquals(forbidden.code, 1);
+test("the server says what to do about an address that is not this machine's, or not allowed", async () => {
+  const forbidden = await runScript("server", ["--hostname=192.0.2.1"]);
+  const [, allow] = forbidden.stderr.match(
+    /^error: Deno was not allowed to listen on 192\.0\.2\.1:9092\. Allow it: deno run (\S+) streamServer\.ts --hostname 192\.0\.2\.1 --port 9092\n$/,
+  )!;
+  assertEquals(forbidden.code, 1);
 
-    const foreign = await runScript("server", ["--hostname=192.0.2.1"], {
-      denoArgs: [allow],
-    });
-    assertMatch(
-      foreign.stderr,
-      /^error: cannot listen on 192\.0\.2\.1:9092 \(.*\)\. Use an address of this machine, such as --hostname 127\.0\.0\.1\n$/,
-    );
-    assertEquals(foreign.code, 1);
-  },
-);
+  const foreign = await runScript("server", ["--hostname=192.0.2.1"], {
+    denoArgs: [allow],
+  });
+  assertMatch(
+    foreign.stderr,
+    /^error: cannot listen on 192\.0\.2\.1:9092 \(.*\)\. Use an address of this machine, such as --hostname 127\.0\.0\.1\n$/,
+  );
+  assertEquals(foreign.code, 1);
+});
 
 for (
   const [full, lines, warning] of [
@@ -472,55 +437,44 @@ for (
     ["for good", 18, /^Cannot print: .*No space left$/m],
   ] as const
 ) {
-  processTest(
-    `a log whose output was full, ${full}, goes on`,
-    async () => {
-      await using server = await startServer(["--interval", "0.001"], {
-        env: { FULL: full },
-        denoArgs: ["--allow-env=FULL", "--preload=tests/full.ts"],
-      });
-      assertEquals((await dial(server)).length, 20);
-      const { stderr } = await server.stop();
-      assertMatch(stderr, warning);
-      assertEquals(
-        stderr.match(/Cannot print/g)?.length ?? 0,
-        full === "busy" ? 0 : 1,
-      );
-      assertEquals(server.stdout.lines.length, lines);
-    },
-  );
-}
-
-processTest(
-  "a server whose output nobody reads ends when it is told to",
-  async () => {
-    await using server = await startServer(
-      ["--interval", "0", "--count", "0"],
-      {
-        shell: "mkfifo full && exec 1<>full && rm full",
-      },
-    );
-    using client = await Deno.connect(server.address);
-    await readSome(client, 39_000);
-    const { code, stderr } = await server.stop();
-    assertEquals(code, 0);
-    assertMatch(stderr, /^Stopping/m);
-  },
-  notOnWindows,
-);
-
-processTest(
-  "a log that cannot be written costs no client a message",
-  async () => {
+  test(`a log whose output was full, ${full}, goes on`, async () => {
     await using server = await startServer(["--interval", "0.001"], {
-      shell: "exec >/dev/full",
+      env: { FULL: full },
+      denoArgs: ["--allow-env=FULL", "--preload=tests/full.ts"],
     });
     assertEquals((await dial(server)).length, 20);
-    await server.stderr.waitFor(/^Cannot print: .*No space left/m);
-    await assertSound(server);
-  },
-  Deno.build.os === "linux" ? undefined : "needs Linux's /dev/full",
-);
+    const { stderr } = await server.stop();
+    assertMatch(stderr, warning);
+    assertEquals(
+      stderr.match(/Cannot print/g)?.length ?? 0,
+      full === "busy" ? 0 : 1,
+    );
+    assertEquals(server.stdout.lines.length, lines);
+  });
+}
+
+test("a server whose output nobody reads ends when it is told to", async () => {
+  await using server = await startServer(
+    ["--interval", "0", "--count", "0"],
+    {
+      shell: "mkfifo full && exec 1<>full && rm full",
+    },
+  );
+  using client = await Deno.connect(server.address);
+  await readSome(client, 39_000);
+  const { code, stderr } = await server.stop();
+  assertEquals(code, 0);
+  assertMatch(stderr, /^Stopping/m);
+}, notOnWindows);
+
+test("a log that cannot be written costs no client a message", async () => {
+  await using server = await startServer(["--interval", "0.001"], {
+    shell: "exec >/dev/full",
+  });
+  assertEquals((await dial(server)).length, 20);
+  await server.stderr.waitFor(/^Cannot print: .*No space left/m);
+  await assertSound(server);
+}, Deno.build.os === "linux" ? undefined : "needs Linux's /dev/full");
 
 Deno.test("the tasks have permission for the network alone", () => {
   for (const task of ["server", "client", "client:ex1"] as const) {

@@ -14,13 +14,13 @@ import {
   endAtTerminal,
   inParallel,
   output,
-  processTest,
   readMessages,
   runScript,
   serveBytes,
   startAtTerminal,
   startProcess,
   startServer,
+  test as processTest,
   until,
 } from "./testing.ts";
 
@@ -90,28 +90,25 @@ async function startWithClient(args: string[]) {
   return { terminal, client };
 }
 
-test(
-  "Ctrl+C at deno task server ends every stream after a whole message",
-  async () => {
-    for (const interval of ["3600", "0"]) {
-      const { terminal, client } = await startWithClient(
-        ["--grace=600", `--interval=${interval}`],
-      );
-      await using _ = terminal;
-      using connection = client;
-      await connection.read(new Uint8Array(39));
-      await terminal.type(CTRL_C);
-      await terminal.stdout.waitFor(/Stopping/);
-      // By the time that a process has run, `deno task` has passed on its copy
-      // of the signal.
-      await output(Deno.execPath(), "--version");
-      await readMessages(connection);
-      connection.close();
-      assertEquals(await endAtTerminal(terminal), 0);
-      assertMatch(terminal.stdout.text, /Stopped after \d+ messages\r\n/);
-    }
-  },
-);
+test("Ctrl+C at deno task server ends every stream after a whole message", async () => {
+  for (const interval of ["3600", "0"]) {
+    const { terminal, client } = await startWithClient(
+      ["--grace=600", `--interval=${interval}`],
+    );
+    await using _ = terminal;
+    using connection = client;
+    await connection.read(new Uint8Array(39));
+    await terminal.type(CTRL_C);
+    await terminal.stdout.waitFor(/Stopping/);
+    // By the time that a process has run, `deno task` has passed on its copy
+    // of the signal.
+    await output(Deno.execPath(), "--version");
+    await readMessages(connection);
+    connection.close();
+    assertEquals(await endAtTerminal(terminal), 0);
+    assertMatch(terminal.stdout.text, /Stopped after \d+ messages\r\n/);
+  }
+});
 
 test("a second Ctrl+C at deno task server ends it at once", async () => {
   const { terminal, client } = await startWithClient(
@@ -168,23 +165,20 @@ test("Ctrl+C at deno task exercise leaves no client and no file", async () => {
   assertEquals(names, ["client.ts"]);
 });
 
-test(
-  "text that commands a terminal is shown as escapes at a terminal, and as it is in a pipe",
-  async () => {
-    const text = "\x1b]0;title\x07\x1b[2J\x9b1m\u202Eabc\u2028\u200B\x7f ü🌍";
-    await using server = await serveBytes(encodeFrame(text));
-    await using terminal = startAtTerminal(
-      [...denoCommand("client"), ...server.flags],
-    );
-    await endAtTerminal(terminal);
-    const shown = "\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}1m\\u{202e}abc" +
-      "\\u{2028}\\u{200b}\\u{7f} ü🌍";
-    assert(terminal.stdout.text.includes(shown), terminal.stdout.text);
+test("text that commands a terminal is shown as escapes at a terminal, and as it is in a pipe", async () => {
+  const text = "\x1b]0;title\x07\x1b[2J\x9b1m\u202Eabc\u2028\u200B\x7f ü🌍";
+  await using server = await serveBytes(encodeFrame(text));
+  await using terminal = startAtTerminal(
+    [...denoCommand("client"), ...server.flags],
+  );
+  await endAtTerminal(terminal);
+  const shown = "\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}1m\\u{202e}abc" +
+    "\\u{2028}\\u{200b}\\u{7f} ü🌍";
+  assert(terminal.stdout.text.includes(shown), terminal.stdout.text);
 
-    const { stdout } = await runScript("client", server.flags);
-    assertEquals(stdout, `M:${new TextDecoder().decode(encodeFrame(text))}\n`);
-  },
-);
+  const { stdout } = await runScript("client", server.flags);
+  assertEquals(stdout, `M:${new TextDecoder().decode(encodeFrame(text))}\n`);
+});
 
 test("headers have color at a terminal, unless NO_COLOR is set", async () => {
   await using server = await serveBytes(encodeFrame("ok"));

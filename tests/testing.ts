@@ -47,7 +47,7 @@ export interface StartOptions {
 }
 
 /** Registers a test that starts processes. If it cannot run, it is ignored, with the reason in its name. */
-export function processTest(
+export function test(
   name: string,
   fn: (context: Deno.TestContext) => Promise<void>,
   reasonToIgnore?: string,

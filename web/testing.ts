@@ -7,7 +7,7 @@
 
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
-import { type Script, startProcess, until } from "../tests/testing.ts";
+import { type Script, startProcess, until, within } from "../tests/testing.ts";
 
 /** This project's folder. */
 export const ROOT: string = fileURLToPath(new URL("../", import.meta.url));
@@ -224,4 +224,77 @@ async function send(url: string, body: unknown): Promise<unknown> {
     throw new Error(`Cannot drive the browser: ${value.message}`);
   }
   return value;
+}
+
+/** A server that sends bytes to the page's program. */
+export class TcpServer implements AsyncDisposable {
+  readonly #listener: Deno.TcpListener;
+  readonly #connections: Deno.TcpConn[] = [];
+  readonly #accepted = Promise.withResolvers<void>();
+  readonly #left = Promise.withResolvers<void>();
+  readonly #serving: Promise<void>;
+
+  /** Listens, and sends each client what `send` writes. Then it ends the stream. */
+  constructor(
+    port: number,
+    send?: (client: Deno.TcpConn) => Promise<void>,
+  ) {
+    this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
+    this.#serving = this.#serve(send);
+  }
+
+  /** Settles when there is a client. */
+  get accepted(): Promise<void> {
+    return within(this.#accepted.promise, () => "a client");
+  }
+
+  /** Settles when a client has closed its connection. */
+  get left(): Promise<void> {
+    return within(this.#left.promise, () => "a client to leave");
+  }
+
+  /** Sends bytes to the first client. */
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.accepted;
+    await writeAll(this.#connections[0], bytes);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#serving;
+    for (const connection of this.#connections) connection.close();
+  }
+
+  async #serve(send?: (client: Deno.TcpConn) => Promise<void>): Promise<void> {
+    try {
+      for await (const connection of this.#listener) {
+        this.#connections.push(connection);
+        this.#accepted.resolve();
+        drain(connection).finally(() => this.#left.resolve());
+        send?.(connection).then(() => connection.closeWrite()).catch(() => {
+          // The client has left.
+        });
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BadResource)) throw error;
+    }
+  }
+}
+
+/** Reads until the other side closes. */
+async function drain(connection: Deno.TcpConn): Promise<void> {
+  try {
+    while (await connection.read(new Uint8Array(1024)) !== null);
+  } catch {
+    // It is closed already.
+  }
+}
+
+/** Writes all of some bytes. */
+export async function writeAll(
+  connection: Deno.TcpConn,
+  bytes: Uint8Array,
+): Promise<void> {
+  let rest = bytes;
+  while (rest.length > 0) rest = rest.subarray(await connection.write(rest));
 }

@@ -9,10 +9,10 @@ import { assertEquals, assertMatch } from "@std/assert";
 import {
   canRun,
   isPosix,
-  processTest,
   startProcess,
   startScript,
   startServer,
+  test,
 } from "../testing.ts";
 
 const python = isPosix ? "python3" : "python";
@@ -29,7 +29,7 @@ async function hasPython(): Promise<boolean> {
   }
 }
 
-processTest("a Python client reads what the server sends", async () => {
+test("a Python client reads what the server sends", async () => {
   await using server = await startServer(["--interval", "0"]);
   await using client = startProcess([
     python,
@@ -42,7 +42,7 @@ processTest("a Python client reads what the server sends", async () => {
   assertEquals(code, 0);
 }, noPython);
 
-processTest(
+test(
   "01Soln prints what a Python server sends, though it leaves the connection open",
   async () => {
     await using server = startProcess([python, "tests/interop/server.py"]);
