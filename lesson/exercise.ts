@@ -20,12 +20,11 @@ import { green, red, setColorEnabled } from "@std/fmt/colors";
 import {
   escapeControls,
   fail,
-  integer,
-  parseCommandLine,
-  portFlag,
+  MAX_SEED,
   printOrEnd,
-  seedFlag,
-  toggle,
+  randomSeed,
+  readFlags,
+  readInteger,
 } from "./command_line.ts";
 import {
   deliver,
@@ -55,12 +54,11 @@ interface Result {
 }
 
 async function main(): Promise<void> {
-  const deliveries = makeDeliveries(randomFrom(flags.seed));
+  const deliveries = makeDeliveries(randomFrom(seed));
   if (flags.serve !== "") return await serve(deliveries);
-  const names = flags.operands.length === 0
-    ? ["streamClientEx1.ts"]
-    : flags.operands;
-  const files = await findFiles(names);
+  const files = await findFiles(
+    flags._.length === 0 ? ["streamClientEx1.ts"] : flags._,
+  );
   const results = flags.json
     ? await checkForScript(deliveries, files)
     : files.length === 1
@@ -74,7 +72,6 @@ async function checkOne(
   deliveries: Delivery[],
   file: string,
 ): Promise<Result> {
-  const { seed } = flags;
   const name = basename(file);
   const result = await check(deliveries, file, (trial) => {
     if (trial === undefined) {
@@ -121,7 +118,7 @@ async function checkMany(
   }
   const whole = results.filter(hasPassed).length;
   printOrEnd(
-    `${whole} of ${files.length} passed everything (to repeat this run: --seed ${flags.seed})`,
+    `${whole} of ${files.length} passed everything (to repeat this run: --seed ${seed})`,
   );
   return results;
 }
@@ -134,7 +131,7 @@ async function checkForScript(
   const results: Result[] = [];
   for (const file of files) results.push(await check(deliveries, file));
   const document = {
-    seed: flags.seed,
+    seed,
     clients: results.map((result) => ({
       file: result.file,
       passed: passedIn(result),
@@ -163,7 +160,7 @@ async function check(
   onTrial?.();
   const mistake = typeCheck(program, file);
   const trials: Trial[] = [];
-  for (const run of startAll(deliveries, program, flags.timeout * 1000)) {
+  for (const run of startAll(deliveries, program, timeout)) {
     const { name } = deliveries[trials.length];
     showProgress(`${basename(file)}: ${name} …`);
     const trial = await run;
@@ -208,47 +205,48 @@ async function serve(deliveries: Delivery[]): Promise<void> {
   }
   let listener: Deno.TcpListener;
   try {
-    listener = Deno.listen({ hostname: "127.0.0.1", port: flags.port });
+    listener = Deno.listen({ hostname: "127.0.0.1", port });
   } catch (error) {
     fail(
       error instanceof Deno.errors.AddrInUse
-        ? `port ${flags.port} is taken, perhaps by the server in another terminal. Stop it first`
-        : `cannot listen on port ${flags.port} (${(error as Error).message})`,
+        ? `port ${port} is taken, perhaps by the server in another terminal. Stop it first`
+        : `cannot listen on port ${port} (${(error as Error).message})`,
     );
   }
   console.error(
-    `Listening on 127.0.0.1:${listener.addr.port}: every client gets "${delivery.name}" (--seed ${flags.seed}). Ctrl+C ends this program`,
+    `Listening on 127.0.0.1:${listener.addr.port}: every client gets "${delivery.name}" (--seed ${seed}). Ctrl+C ends this program`,
   );
   for await (const client of listener) {
     deliver(delivery, client, () => {}).catch(() => {}); // The client has left.
   }
 }
 
-const flags = parseCommandLine({
-  command: "deno task exercise",
-  about:
-    "Checks clients, streamClientEx1.ts unless other FILES are given, against servers\nthat deliver messages in different ways.",
-  operands: "FILES",
-}, {
-  seed: seedFlag("repeats the texts and cuts of an earlier run"),
-  serve: {
-    placeholder: "NAME",
-    about: "deliver only this to every client that connects, until Ctrl+C",
-    allowed: "the name of a delivery",
-    fallback: "",
-    fallbackText: "",
-    parse: (text: string) => text,
-  },
-  port: portFlag("the port for --serve", 0),
-  json: toggle("print the results as JSON (docs/exercise.md)"),
-  timeout: integer({
-    placeholder: "SECONDS",
-    about: "how long a client may do nothing",
-    min: 1,
-    max: 3600,
-    fallback: 8,
-  }),
-});
+const USAGE =
+  `Checks clients, streamClientEx1.ts unless other FILES are given, against servers
+that deliver messages in different ways.
+
+USAGE:
+  deno task exercise [OPTIONS] [FILES]
+
+OPTIONS:
+  --seed <N>           repeats the texts and cuts of an earlier run
+                       (default: random)
+  --serve <NAME>       deliver only this to every client that connects, until
+                       Ctrl+C
+  --port <PORT>        the port for --serve (default: 9092)
+  --json               print the results as JSON (docs/exercise.md)
+  --timeout <SECONDS>  how long a client may do nothing (default: 8)
+  -h, --help           print this help`;
+
+const flags = readFlags(USAGE, {
+  seed: randomSeed(),
+  serve: "",
+  port: "9092",
+  timeout: "8",
+}, { toggles: ["json"], takesFiles: true });
+const seed = readInteger("seed", flags.seed, [0, MAX_SEED]);
+const port = readInteger("port", flags.port, [0, 65_535]);
+const timeout = 1000 * readInteger("timeout", flags.timeout, [1, 3600]);
 setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
 // On the way out, clients and temporary files go (`unload`).
 Deno.addSignalListener("SIGINT", () => Deno.exit(130));

@@ -21,11 +21,10 @@ import {
   escapeControls,
   fail,
   formatAddress,
-  hostnameFlag,
-  integer,
-  parseCommandLine,
-  portFlag,
   printOrEnd,
+  readFlags,
+  readHostname,
+  readInteger,
 } from "./command_line.ts";
 import { Divider, type Piece } from "./reading.ts";
 
@@ -136,21 +135,26 @@ export function columns(character: string): number {
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
 
+const USAGE = `Draws every read of a stream from streamServer.ts.
+
+USAGE:
+  deno task trace [OPTIONS]
+
+OPTIONS:
+  --hostname <HOST>  the server's address (default: 127.0.0.1)
+  --port <PORT>      the server's port (default: 9092)
+  --chunk <BYTES>    bytes to ask for per read (default: 16)
+  -h, --help         print this help`;
+
 async function main(): Promise<void> {
-  const { hostname, port, chunk } = parseCommandLine({
-    command: "deno task trace",
-    about: "Draws every read of a stream from streamServer.ts.",
-  }, {
-    hostname: hostnameFlag("the server's address"),
-    port: portFlag("the server's port", 1),
-    chunk: integer({
-      placeholder: "BYTES",
-      about: "bytes to ask for per read",
-      min: 1,
-      max: 2 ** 24,
-      fallback: 16,
-    }),
+  const flags = readFlags(USAGE, {
+    hostname: "127.0.0.1",
+    port: "9092",
+    chunk: "16",
   });
+  const hostname = readHostname(flags.hostname);
+  const port = readInteger("port", flags.port, [1, 65_535]);
+  const chunk = readInteger("chunk", flags.chunk, [1, 2 ** 24]);
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   try {
     using connection = await Deno.connect({ hostname, port });

@@ -15,9 +15,10 @@
 import { connect, type Socket } from "node:net";
 import {
   fail,
-  parseCommandLine,
-  seconds,
-  seedFlag,
+  MAX_SEED,
+  randomSeed,
+  readFlags,
+  readInteger,
 } from "../lesson/command_line.ts";
 import {
   type Holdings,
@@ -208,19 +209,25 @@ async function soak(seed: number, duration: number): Promise<void> {
   }
 }
 
-const flags = parseCommandLine({
-  command: "deno task soak",
-  about:
-    "Runs the server among good and bad clients, and checks that the good ones miss nothing.",
-}, {
-  seconds: seconds({ about: "how long, after 10 to warm up", fallback: 60 }),
-  seed: seedFlag("what the clients' doings are made from"),
-});
-const { seed } = flags;
+const USAGE =
+  `Runs the server among good and bad clients, and checks that the good ones miss
+nothing.
+
+USAGE:
+  deno task soak [OPTIONS]
+
+OPTIONS:
+  --seconds <SECONDS>  how long, after 10 to warm up (default: 60)
+  --seed <N>           what the clients' doings are made from (default: random)
+  -h, --help           print this help`;
+
+const flags = readFlags(USAGE, { seconds: "60", seed: randomSeed() });
+const seconds = readInteger("seconds", flags.seconds, [0, 86_400]);
+const seed = readInteger("seed", flags.seed, [0, MAX_SEED]);
 
 console.error(`seed ${seed}`);
 try {
-  await soak(seed, flags.seconds);
+  await soak(seed, seconds);
 } catch (error) {
   fail((error as Error).message);
 }

@@ -19,11 +19,9 @@ import { stripTypeScriptTypes } from "node:module";
 import {
   fail,
   formatAddress,
-  hostnameFlag,
-  integer,
-  parseCommandLine,
-  portFlag,
-  toggle,
+  readFlags,
+  readHostname,
+  readInteger,
 } from "../lesson/command_line.ts";
 
 /** What the page consists of. Paths mirror the repository, so that imports work as they are. */
@@ -219,7 +217,8 @@ interface Address {
 
 /** Returns the address of the TCP server, if this program may connect to it. */
 function findServer(): Address {
-  const { hostname = "127.0.0.1", port = 9092 } = flags;
+  const hostname = readHostname(flags.hostname);
+  const port = readInteger("port", flags.port, [1, 65_535]);
   const host = formatAddress({ hostname, port });
   if (Deno.permissions.querySync({ name: "net", host }).state !== "granted") {
     fail(
@@ -261,36 +260,34 @@ function servePage(port: number): Deno.HttpServer<Deno.NetAddr> {
   }
 }
 
-const flags = parseCommandLine({
-  command: "deno task web",
-  about:
-    "Serves a page that draws every read from streamServer.ts, and what both clients make of it.",
-}, {
-  hostname: {
-    ...hostnameFlag("the server's address"),
-    fallback: undefined,
-    fallbackText: "127.0.0.1",
-  },
-  port: {
-    ...portFlag("the server's port", 1),
-    fallback: undefined,
-    fallbackText: "9092",
-  },
-  "web-port": integer({
-    placeholder: "PORT",
-    about: "port of the page, on 127.0.0.1; 0 for any free one",
-    min: 0,
-    max: 65_535,
-    fallback: 8000,
-  }),
-  demo: toggle("start a server for the page, at full speed"),
-});
-if (flags.demo && (flags.hostname ?? flags.port) !== undefined) {
+const USAGE =
+  `Serves a page that draws every read from streamServer.ts, and what both clients
+make of it.
+
+USAGE:
+  deno task web [OPTIONS]
+
+OPTIONS:
+  --hostname <HOST>  the server's address (default: 127.0.0.1)
+  --port <PORT>      the server's port (default: 9092)
+  --web-port <PORT>  port of the page, on 127.0.0.1; 0 for any free one
+                     (default: 8000)
+  --demo             start a server for the page, at full speed
+  -h, --help         print this help`;
+
+const flags = readFlags(
+  USAGE,
+  { hostname: "127.0.0.1", port: "9092", "web-port": "8000" },
+  { toggles: ["demo"] },
+);
+if (flags.demo && /^--(hostname|port)\b/m.test(Deno.args.join("\n"))) {
   fail(
     "--demo starts a server of its own. Leave out --demo, or --hostname and --port",
     2,
   );
 }
+
+const webPort = readInteger("web-port", flags["web-port"], [0, 65_535]);
 
 /** What was last said about why there is no connection. */
 let reported = "";
@@ -298,7 +295,7 @@ const server = flags.demo ? await startServer() : findServer();
 const address = formatAddress(server);
 // From here on, this program starts no other.
 Deno.permissions.revokeSync({ name: "run" });
-const page = servePage(flags["web-port"]);
+const page = servePage(webPort);
 const hosts = ["127.0.0.1", "localhost"].map((name) =>
   new URL(`http://${name}:${page.addr.port}`).host
 );

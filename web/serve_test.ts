@@ -297,7 +297,7 @@ processTest(
       [
         ["--por", "1"],
         2,
-        /^unknown flag --por\. The flags of this program: --help$/,
+        /^unknown argument "--por"\. The flags of this program: --help$/,
       ],
       [
         ["--port", "0"],
