@@ -327,7 +327,7 @@ Deno.test("Every part of framing.ts throws RangeError for a limit out of range",
       assertThrows(
         () => part({ maxFrameLength }),
         RangeError,
-        `Cannot use ${maxFrameLength} as maxFrameLength`,
+        `Cannot use ${maxFrameLength} as maxFrameLength: expected an integer from 0 to 9999999999`,
       );
     }
     for (const maxFrameLength of [0, 1, LARGEST, undefined]) {
@@ -1140,7 +1140,7 @@ Deno.test("FrameWriter refuses a payload over the limit, and stays as it was", a
   const sink = sinkOf();
   const frames = new FrameWriter(sink, { maxFrameLength: 2 });
   frames.add("ü");
-  for (const payload of ["aü", toBytes("abc")]) {
+  for (const payload of ["aü", "€", "abc", toBytes("abc")]) {
     const error = assertThrows(() => frames.add(payload), FramingError);
     assertEquals(error.code, "FRAME_TOO_LARGE");
     assertEquals([error.length, error.maxFrameLength], [3, 2]);
@@ -1273,7 +1273,10 @@ Deno.test("FrameWriter throws TypeError soon for a sink that returns an impossib
     });
     frames.add("one");
     const error = await assertRejects(() => frames.flush(), TypeError);
-    assertStringIncludes(error.message, `the sink returned ${count}`);
+    assertStringIncludes(
+      error.message,
+      `the sink returned ${count}, expected an integer from 1 to 13`,
+    );
     assert(assertThrows(() => frames.add("two")) === error);
     assertEquals(writes, 1);
   }
