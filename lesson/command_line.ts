@@ -32,11 +32,12 @@ export function readFlags<Name extends string, Toggle extends string = never>(
     const text = escapeControls(`${arg}`);
     fail(`unknown argument "${text}". The flags of this program: --help`, 2);
   };
+  const names: string[] = [...toggles, "help"];
   const flags = parseArgs(Deno.args, {
     string: [...Object.keys(defaults), "_"],
-    boolean: [...toggles, "help"],
+    boolean: names,
     alias: { h: "help" },
-    default: defaults,
+    default: defaults as Record<string, string>,
     unknown: refuse,
   });
   flags._.forEach(refuse);
