@@ -830,9 +830,9 @@ class FrameBatch {
   #encodeText(): void {
     const text = this.#text;
     if (text === "") return;
-    this.#text = "";
     const start = this.#size;
     this.#reserve(text.length);
+    this.#text = "";
     const room = this.#bytes.subarray(start, this.#size);
     if (encoder.encodeInto(text, room).read === text.length) return;
     const frames = encodeText(text);
@@ -843,12 +843,13 @@ class FrameBatch {
 
   /** Adds `length` bytes to the size. */
   #reserve(length: number): void {
-    const start = this.#size;
-    this.#size += length;
-    if (this.#size <= this.#bytes.length) return;
-    const bytes = new Uint8Array(Math.max(this.#size, this.#bytes.length * 2));
-    bytes.set(this.#bytes.subarray(0, start));
-    this.#bytes = bytes;
+    const size = this.#size + length;
+    if (size > this.#bytes.length) {
+      const bytes = new Uint8Array(Math.max(size, this.#bytes.length * 2));
+      bytes.set(this.#bytes.subarray(0, this.#size));
+      this.#bytes = bytes;
+    }
+    this.#size = size;
   }
 }
 
@@ -994,8 +995,11 @@ function writeHeader(bytes: Bytes, at: number, length: number): void {
   }
 }
 
-const textHeader = (length: number) => String(length).padEnd(HEADER_LENGTH);
-/** Those of short texts. To make one takes longer than all the rest of `add`. */
+function textHeader(length: number): string {
+  return String(length).padEnd(HEADER_LENGTH);
+}
+
+/** The headers of short texts. To make one takes longer than the rest of `add`. */
 const HEADERS = Array.from({ length: 1024 }, (_, length) => textHeader(length));
 
 /** Returns a text behind a header that counts UTF-16 units, which is right for ASCII. */
@@ -1003,7 +1007,7 @@ function withHeader(text: string): string {
   return (HEADERS[text.length] ?? textHeader(text.length)) + text;
 }
 
-/** Encodes such frames, and corrects their headers. */
+/** Returns such frames as bytes, with headers that count bytes. */
 function encodeText(frames: string): Bytes {
   const bytes = encoder.encode(frames);
   if (bytes.length === frames.length) return bytes; // All ASCII
