@@ -233,7 +233,7 @@ function number(
 }
 
 /** Ends the program for an argument that it does not take. */
-function refuseArgument(arg: unknown): never {
+function refuse(arg: unknown): never {
   const fault = /^--(chunk|verbose)\b/.test(`${arg}`)
     ? `${arg} is a flag of the clients`
     : `unknown argument "${arg}"`;
@@ -273,9 +273,9 @@ const flags = parseArgs(Deno.args, {
     interval: "0.1",
     grace: "1.5",
   },
-  unknown: refuseArgument,
+  unknown: refuse,
 });
-flags._.forEach(refuseArgument);
+flags._.forEach(refuse);
 if (flags.help) {
   console.log(USAGE);
   Deno.exit();
