@@ -634,17 +634,13 @@ export class FrameReader implements AsyncIterable<Bytes> {
       const grown = Math.min(4 * length, needed + LONGEST_READ);
       length = Math.max(grown, FIRST_READ);
     }
-    const isTight = room < length / 4;
-    if (isTight && (this.#isShared || length > bytes.length)) {
-      this.#bytes = new Uint8Array(length);
-      this.#bytes.set(bytes.subarray(this.#end, this.#size));
-      this.#isShared = false;
-    } else if (!this.#isShared && (isTight || rest <= this.#end / 4)) {
-      // A short rest is moved before it must be: long reads are fewer.
-      bytes.copyWithin(0, this.#end, this.#size);
-    } else {
-      return;
-    }
+    const isNew = this.#isShared || length > bytes.length;
+    const isTight = room < length / 4 && (isNew || this.#end > 0);
+    // A short rest is moved before it must be: long reads are fewer.
+    if (!isTight && (isNew || rest > this.#end / 4)) return;
+    if (isNew) this.#bytes = new Uint8Array(length);
+    this.#isShared = false;
+    this.#bytes.set(bytes.subarray(this.#end, this.#size));
     this.#offset += this.#end;
     this.#start = this.#end = 0;
     this.#size = rest;
