@@ -526,8 +526,9 @@ export class FrameReader implements AsyncIterable<Bytes> {
    * @throws The error of the source, or the error of an earlier call.
    */
   fill(): Promise<boolean> {
-    return this.#filling ??= this.#fill()
-      .finally(() => this.#filling = undefined);
+    if (this.#error !== undefined) return Promise.reject(this.#error.reason);
+    if (this.#hasEnded) return Promise.resolve(this.#end < this.#size);
+    return this.#filling ??= this.#readSource();
   }
 
   /**
@@ -601,24 +602,23 @@ export class FrameReader implements AsyncIterable<Bytes> {
     return this.#bytes.subarray(this.#start, this.#end);
   }
 
-  async #fill(): Promise<boolean> {
-    if (this.#error !== undefined) throw this.#error.reason;
-    if (!this.#hasEnded) {
-      try {
-        this.#makeRoom();
-        const room = this.#bytes.subarray(this.#size);
-        const count = await this.#source.read(room);
-        if (count !== null) {
-          checkCount(count, room.length, "the source");
-          this.#size += count;
-          return true;
-        }
+  async #readSource(): Promise<boolean> {
+    try {
+      this.#makeRoom();
+      const room = this.#bytes.subarray(this.#size);
+      const count = await this.#source.read(room);
+      if (count === null) {
         this.#hasEnded = true;
-      } catch (error) {
-        throw this.#fail(error);
+        return this.#end < this.#size;
       }
+      checkCount(count, room.length, "the source");
+      this.#size += count;
+      return true;
+    } catch (error) {
+      throw this.#fail(error);
+    } finally {
+      this.#filling = undefined;
     }
-    return this.#end < this.#size;
   }
 
   /** Makes room for a read behind the bytes that were not taken yet. */
