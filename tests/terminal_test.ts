@@ -14,6 +14,7 @@ import {
   endAtTerminal,
   inParallel,
   output,
+  processesAt,
   readMessages,
   runScript,
   serveBytes,
@@ -123,20 +124,31 @@ test("a second Ctrl+C at deno task server ends it at once", async () => {
   assertEquals(await endAtTerminal(terminal), 130);
 });
 
-/** Programs that start others, and what they print when those run. */
-const PARENTS: [task: string, args: string[], ready: RegExp][] = [
-  ["demo", [], /Message:29/],
-  ["soak", [], /seed \d+/],
-  ["web", ["--demo", "--web-port=0"], /Open http/],
-  ["exercise", ["--serve=random cuts", "--port=0"], /Listening on /],
-  ["test", ["tests/server_test.ts"], /running \d+ tests/],
-];
-for (const [task, args, ready] of PARENTS) {
+/** Programs that start others, what they print, and the processes that run by then. */
+const PARENTS: [task: string, args: string[], ready: RegExp, last?: RegExp][] =
+  [
+    ["demo", [], /Message:29/],
+    ["soak", [], /seed \d+/, /streamServer\.ts [^]*streamServer\.ts /],
+    ["web", ["--demo", "--web-port=0"], /Open http/],
+    ["exercise", ["--serve=random cuts", "--port=0"], /Listening on /],
+    // Its one test runs for 5 s. A signal is lost in a process that just begins.
+    [
+      "test",
+      ["tests/client_test.ts", "--filter=says so while"],
+      /running \d+ test/,
+      /streamClient01Soln/,
+    ],
+  ];
+for (const [task, args, ready, last] of PARENTS) {
   test(`Ctrl+C at deno task ${task} leaves no process`, async () => {
     await using terminal = startAtTerminal(
       [Deno.execPath(), "task", task, ...args],
     );
     await terminal.stdout.waitFor(ready);
+    await until(() => `${last}`, async () => {
+      const processes = await processesAt(terminal);
+      return last === undefined || last.test(processes.join("\n"));
+    });
     await terminal.type(CTRL_C);
     assertEquals(await endAtTerminal(terminal), 130);
   });

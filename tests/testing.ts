@@ -110,16 +110,20 @@ export function startAtTerminal(
   return startProcess(["python3", "tests/terminal.py", ...command], options);
 }
 
-/** Waits until a terminal's command has ended and left no process. Returns its exit code. */
-export async function endAtTerminal({ stdout }: Script): Promise<number> {
-  const [, code] = await stdout.waitFor(/code: (\d+)\r\n/);
+/** Returns the command lines of the processes at a terminal, but its own. */
+export async function processesAt({ stdout }: Script): Promise<string[]> {
   const [terminal] = await stdout.waitFor(/^\/dev\/\S+/m);
+  const list = await output("ps", "-o", "args=", "-t", terminal);
+  return list.trim().split("\n")
+    .filter((args) => !/terminal\.py --shell/.test(args));
+}
+
+/** Waits until a terminal's command has ended and left no process. Returns its exit code. */
+export async function endAtTerminal(terminal: Script): Promise<number> {
+  const [, code] = await terminal.stdout.waitFor(/code: (\d+)\r\n/);
   let processes: string[] = [];
   await until(() => `the end of ${processes}`, async () => {
-    const list = await output("ps", "-o", "args=", "-t", terminal);
-    processes = list.trim().split("\n").filter((args) =>
-      !/terminal\.py --shell/.test(args)
-    );
+    processes = await processesAt(terminal);
     return processes.length === 0;
   });
   return Number(code);
