@@ -125,29 +125,33 @@ test("a second Ctrl+C at deno task server ends it at once", async () => {
 });
 
 /** Programs that start others, what they print, and the processes that run by then. */
-const PARENTS: [task: string, args: string[], ready: RegExp, last?: RegExp][] =
+const PARENTS: [
+  task: string,
+  args: string[],
+  ready: RegExp,
+  running?: RegExp,
+][] = [
+  ["demo", [], /Message:29/],
+  ["soak", [], /seed \d+/, /streamServer\.ts [^]*streamServer\.ts /],
+  ["web", ["--demo", "--web-port=0"], /Open http/],
+  ["exercise", ["--serve=random cuts", "--port=0"], /Listening on /],
+  // Its one test runs for 5 s. A signal is lost in a process that just begins.
   [
-    ["demo", [], /Message:29/],
-    ["soak", [], /seed \d+/, /streamServer\.ts [^]*streamServer\.ts /],
-    ["web", ["--demo", "--web-port=0"], /Open http/],
-    ["exercise", ["--serve=random cuts", "--port=0"], /Listening on /],
-    // Its one test runs for 5 s. A signal is lost in a process that just begins.
-    [
-      "test",
-      ["tests/client_test.ts", "--filter=says so while"],
-      /running \d+ test/,
-      /streamClient01Soln/,
-    ],
-  ];
-for (const [task, args, ready, last] of PARENTS) {
+    "test",
+    ["tests/client_test.ts", "--filter=says so while"],
+    /running \d+ test/,
+    /streamClient01Soln/,
+  ],
+];
+for (const [task, args, ready, running] of PARENTS) {
   test(`Ctrl+C at deno task ${task} leaves no process`, async () => {
     await using terminal = startAtTerminal(
       [Deno.execPath(), "task", task, ...args],
     );
     await terminal.stdout.waitFor(ready);
-    await until(() => `${last}`, async () => {
+    await until(() => `${running}`, async () => {
       const processes = await processesAt(terminal);
-      return last === undefined || last.test(processes.join("\n"));
+      return running === undefined || running.test(processes.join("\n"));
     });
     await terminal.type(CTRL_C);
     assertEquals(await endAtTerminal(terminal), 130);
