@@ -72,7 +72,7 @@ export interface FramingOptions {
   maxFrameLength?: number;
 }
 
-/** Bytes in any container of the platform, as an `ArrayBuffer`, a `DataView`, or Node's `Buffer`. */
+/** Bytes in any form that the platform has: an `ArrayBuffer`, a `DataView`, Node's `Buffer`, and so on. */
 export type BinaryData = ArrayBufferView | ArrayBufferLike;
 
 /** A `Uint8Array` that is not in shared memory. */
@@ -110,7 +110,7 @@ export class FramingError extends Error {
   override readonly name = "FramingError";
   /** What is wrong. */
   readonly code: FramingErrorCode;
-  /** Where the bad frame begins, in bytes from the start of the stream; 0 without a stream. */
+  /** Where the bad frame begins, in bytes from the start of the stream; 0 when encoding. */
   readonly offset: number = 0;
   /** `INVALID_HEADER`: the bytes found, one character per byte, as far as they had arrived. */
   readonly header: string | undefined;
@@ -203,15 +203,16 @@ export function decodeHeader(
 }
 
 /**
- * Decodes a stream of frames that arrives in chunks, for every way of cutting
- * it: a chunk may end inside a header, or inside a character. It does no I/O.
+ * Decodes a stream of frames that arrives in chunks, however it is cut: a chunk
+ * may end inside a header, or inside a character. It does no I/O.
  *
  * A payload that lies whole inside one chunk is a view of that chunk, and
  * changes with it: `payload.slice()` is a copy. A payload that spans chunks has
  * memory of its own. The decoder keeps no reference to a chunk.
  *
- * Time is linear in the bytes pushed. A partial payload takes memory for 8 times
- * the bytes that have arrived of it, or for 512, and never more than its length.
+ * Time is linear in the bytes pushed. A partial payload takes at most 8 times the
+ * bytes of it that have arrived, or 512 bytes if that is more, and never more than
+ * its length.
  *
  * @example Decode chunks
  * ```ts
@@ -241,7 +242,7 @@ export class FrameDecoder {
   #length = 0;
   #size = 0;
   #hasEnded = false;
-  #error: FramingError | undefined;
+  #error: unknown;
 
   /** Constructs a decoder of one stream. */
   constructor(options?: FramingOptions) {
@@ -260,6 +261,8 @@ export class FrameDecoder {
    * @throws {FramingError} `INVALID_HEADER` for the first byte that cannot be
    * part of a header. `FRAME_TOO_LARGE` for the last byte of a header over the
    * limit. Every later call throws the same error.
+   * @throws {RangeError} If there is no memory for a payload. Every later call
+   * throws the same error.
    * @throws {TypeError} If `chunk` is not bytes, or if the stream has ended.
    */
   push(chunk: BinaryData): Uint8Array[] {
@@ -324,7 +327,12 @@ export class FrameDecoder {
     const length = this.#length;
     const size = Math.min(length, this.#size + chunk.length - at);
     const end = at + size - this.#size;
-    if (size > this.#payload.length || length === 0) this.#grow(size);
+    try {
+      if (size > this.#payload.length || length === 0) this.#grow(size);
+    } catch (error) {
+      this.#error = error; // No memory: the chunk is lost.
+      return chunk.length;
+    }
     if (end - at > 64) this.#payload.set(chunk.subarray(at, end), this.#size);
     // For a few bytes a loop takes half the time.
     else for (let to = this.#size; at < end;) this.#payload[to++] = chunk[at++];
@@ -358,8 +366,8 @@ const INVALID = -2;
 
 /**
  * Returns the length in the header at `start`, `INCOMPLETE` if its bytes up to
- * `size` are valid so far, or `INVALID`. The only place that knows what a header
- * is. It does not throw, so that it is compiled into the loops that call it.
+ * `size` are valid so far, or `INVALID`. Nothing else parses headers. It does not
+ * throw, so that the engine can inline it.
  */
 function readHeader(bytes: Uint8Array, start: number, size: number): number {
   const whole = start + HEADER_LENGTH;
@@ -372,11 +380,11 @@ function readHeader(bytes: Uint8Array, start: number, size: number): number {
   let length = 0;
   for (; at < end; at++) {
     const digit = bytes[at] - ZERO;
-    const isLeadingZero = length === 0 && at > start;
-    if (isLeadingZero || digit < 0 || digit > 9) break;
+    if (digit < 0 || digit > 9) break;
     length = length * 10 + digit;
   }
   if (at === start && at < end) return INVALID;
+  if (at > start + 1 && bytes[start] === ZERO) return INVALID;
   for (; at < end; at++) if (bytes[at] !== SPACE) return INVALID;
   return whole <= size ? length : INCOMPLETE;
 }
@@ -420,16 +428,16 @@ export interface ByteReader {
  * - {@linkcode FrameReader.fill} and {@linkcode FrameReader.next} are the
  *   fastest form: no promise and no object for each frame.
  *
- * A payload of the first two is a view of the reader's buffer, at a place that is
- * never written again. It keeps that buffer, which it shares with its neighbors:
- * to keep a payload for long, or to transfer it, use `payload.slice()`.
+ * Payloads from a loop or from `read` are views of the reader's buffer, which is
+ * not overwritten where they lie. Each keeps the whole buffer in memory: to keep a
+ * payload for long, or to transfer it, use `payload.slice()`.
  *
  * Time is linear in the bytes read. The buffer begins with 4 KiB. If a read fills
  * it, it grows to 4 times its length, up to 256 KiB, or 256 KiB more than the
  * longest frame.
  *
  * Payloads that arrived whole before an error are delivered first. Then every
- * call throws that error.
+ * loop, `read` and `fill` throws that error.
  *
  * @example Read at full speed
  * ```ts
@@ -449,7 +457,7 @@ export interface ByteReader {
 export class FrameReader implements AsyncIterable<Bytes> {
   readonly #source: ByteReader;
   readonly #maxFrameLength: number;
-  #bytes: Bytes = EMPTY;
+  #bytes: Bytes = new Uint8Array(0);
   /** Where the current payload begins and ends in `#bytes`. */
   #start = 0;
   #end = 0;
@@ -462,6 +470,9 @@ export class FrameReader implements AsyncIterable<Bytes> {
   #isReading = false;
   /** The read from the source that is under way. */
   #filling: Promise<boolean> | undefined;
+  /** The fill that ends the waiting of `read` by `#wake`. */
+  #watched: Promise<boolean> | undefined;
+  #wake = () => {};
   #hasEnded = false;
   #error: { reason: unknown } | undefined;
 
@@ -511,7 +522,7 @@ export class FrameReader implements AsyncIterable<Bytes> {
       while (true) {
         options.signal?.throwIfAborted();
         if (this.next()) return this.#take();
-        if (!await abortable(this.fill(), options.signal)) return null;
+        if (!await this.#abortable(this.fill(), options.signal)) return null;
       }
     } finally {
       this.#isReading = false;
@@ -520,7 +531,7 @@ export class FrameReader implements AsyncIterable<Bytes> {
 
   /**
    * Reads from the source once. Call it when `next` returns `false`. A call
-   * during another returns the same promise, so that giving it up loses nothing.
+   * during another returns the same promise, so nothing is lost if you stop waiting for one.
    *
    * @returns Whether `next` is worth a call: `false` at the end of the stream.
    * @throws The error of the source, or the error of an earlier call.
@@ -621,7 +632,27 @@ export class FrameReader implements AsyncIterable<Bytes> {
     }
   }
 
-  /** Makes room for a read behind the bytes that were not taken yet. */
+  /** Waits for a fill, or until a signal aborts. */
+  #abortable(filling: Promise<boolean>, signal?: AbortSignal) {
+    if (!signal) return filling;
+    if (this.#watched !== filling) {
+      // One reaction for each fill, however many reads stop waiting for it.
+      this.#watched = filling;
+      const wake = () => this.#watched === filling && this.#wake();
+      filling.then(wake, wake);
+    }
+    return new Promise<boolean>((resolve, reject) => {
+      const abort = () => reject(signal.reason);
+      if (signal.aborted) return abort();
+      signal.addEventListener("abort", abort);
+      this.#wake = () => {
+        signal.removeEventListener("abort", abort);
+        resolve(filling);
+      };
+    });
+  }
+
+  /** Makes room for a read after the bytes not yet consumed. */
   #makeRoom(): void {
     const bytes = this.#bytes;
     const rest = this.#size - this.#end;
@@ -658,20 +689,9 @@ const FIRST_READ = 4 * 1024;
 /** Longest read, unless frames are longer. */
 const LONGEST_READ = 256 * 1024;
 
-/** Waits for a promise, or until a signal aborts. */
-function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener("abort", abort);
-    promise.then(resolve, reject)
-      .finally(() => signal.removeEventListener("abort", abort));
-  });
-}
-
 /** A sink of bytes that may take fewer than it is given, such as a `Deno.Conn` or a `Deno.FsFile`. */
 export interface ByteWriter {
-  /** Writes at least one of `bytes`, from their start. They hold until the promise settles. Returns how many. */
+  /** Writes at least one of `bytes`, from their start. They stay unchanged until the promise settles, and must not be transferred. Returns how many. */
   write(bytes: Bytes): Promise<number>;
 }
 
@@ -683,10 +703,11 @@ export interface ByteWriter {
  * `flush` is under way. They leave in the order in which they were added.
  *
  * Time is linear in the bytes added. What is added takes memory until it is
- * written. The writer keeps the memory of its longest write.
+ * written. The writer keeps up to twice the memory of its longest write, for each
+ * of two buffers if frames are added while it flushes.
  *
  * When the sink has failed, a part of a frame may have been written. From then on
- * `add` and `flush` throw its error. What waits is lost.
+ * `add` and `flush` throw its error. Frames not yet written are lost.
  */
 export class FrameWriter {
   readonly #sink: ByteWriter;
@@ -694,7 +715,7 @@ export class FrameWriter {
   #waiting: FrameBatch;
   /** The batch that is being written. At other times it is empty. */
   #other: FrameBatch;
-  /** The last flush, and the same if it has not begun. */
+  /** The last flush requested. `#next` is that flush until it begins. */
   #last: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
   #error: { reason: unknown } | undefined;
@@ -731,8 +752,8 @@ export class FrameWriter {
   }
 
   /**
-   * Writes everything that was added before the call. To await it is to feel
-   * the backpressure of the peer.
+   * Writes everything that was added before the call. Await it, so that a slow
+   * peer slows the producer.
    *
    * @returns A promise that is fulfilled when all of it is written.
    * @throws {TypeError} If the sink returned an impossible count.
@@ -804,6 +825,7 @@ class FrameBatch {
         checkLength(encoder.encode(payload).length, limit);
       }
       this.#text += withHeader(payload);
+      if (this.#text.length >= FULL) this.#encodeText();
       return;
     }
     const bytes = bytesOf(payload);
@@ -815,7 +837,7 @@ class FrameBatch {
     this.#bytes.set(bytes, start + HEADER_LENGTH);
   }
 
-  /** Returns all frames and empties the batch. They hold until the next `add`. */
+  /** Returns all frames and empties the batch. They stay unchanged until the next `add`. */
   take(): Bytes {
     this.#encodeText();
     const frames = this.#bytes.subarray(0, this.#size);
@@ -853,8 +875,8 @@ class FrameBatch {
  * Transforms payloads into frames, for `pipeThrough`.
  *
  * A frame leaves at once if the consumer waits for one. Frames that are written
- * while the consumer is busy leave together, in chunks of 64 KiB. A frame is never
- * divided. Chunks have memory of their own.
+ * while the consumer is busy leave together. A chunk ends with the frame that
+ * makes it 64 KiB long, or longer. Chunks have memory of their own.
  *
  * `desiredSize` of the writable end is what may be written before the producer
  * should wait for `ready`, in bytes, or characters of text: 64 KiB at first. A
@@ -862,7 +884,7 @@ class FrameBatch {
  *
  * The stream fails with a {@linkcode FramingError} `FRAME_TOO_LARGE` if a payload
  * is over the limit, and with a `TypeError` if it is neither text nor bytes. The
- * frames before it are delivered first.
+ * frames before it are delivered first, to a read that waits.
  *
  * @example Encode two messages
  * ```ts
@@ -904,10 +926,14 @@ export class FrameEncoderStream
       // Called once for each `write`.
       size(payload) {
         waiting++;
-        const length = typeof payload === "string"
-          ? payload.length
-          : payload?.byteLength || 0;
-        return HEADER_LENGTH + length;
+        try {
+          const content = typeof payload === "string"
+            ? payload
+            : bytesOf(payload as BinaryData);
+          return HEADER_LENGTH + content.length;
+        } catch {
+          return 0; // `transform` throws, so that both ends fail.
+        }
       },
     });
   }
@@ -923,7 +949,7 @@ export class FrameEncoderStream
  * `INVALID_HEADER`, `FRAME_TOO_LARGE`, or `UNEXPECTED_EOF` if it ended inside a
  * frame. The payloads that arrived whole before it are delivered first, however
  * slow the consumer is. A chunk that is not bytes makes it fail with a
- * `TypeError`.
+ * `TypeError`. The readable end learns of the end, or of an error, when it is read.
  *
  * Each end can be transferred.
  *
@@ -952,10 +978,9 @@ export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
     const decoder = new FrameDecoder(options);
     const { readable, writable } = new TransformStream<BinaryData, Bytes[]>({
       transform(chunk, output) {
-        const payloads = decoder.push(chunk);
         const { buffer } = bytesOf(chunk);
         // A payload that was cut has memory of its own already.
-        const own = payloads.map((payload) =>
+        const own = decoder.push(chunk).map((payload) =>
           payload.buffer === buffer ? payload.slice() : payload as Bytes
         );
         if (own.length > 0) output.enqueue(own);
@@ -963,8 +988,8 @@ export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
       },
       flush: () => decoder.end(),
     });
-    // An error discards the chunks that wait in a TransformStream. In this one
-    // none does: it runs when it is read. The payloads wait here.
+    // An error discards the chunks that wait in a TransformStream. Here none wait
+    // inside it, as it runs only while `pull` reads. They wait in the outer stream.
     const batches = readable.getReader();
     this.writable = writable;
     this.readable = new ReadableStream<Bytes>({
@@ -973,7 +998,8 @@ export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
         if (done) return output.close();
         for (const payload of value) output.enqueue(payload);
       },
-      cancel: (reason) => batches.cancel(reason),
+      // An error behind the last payload that was read is of no use any more.
+      cancel: (reason) => batches.cancel(reason).catch(() => {}),
     }, { highWaterMark: 0 });
   }
 }
@@ -1003,7 +1029,7 @@ function withHeader(text: string): string {
   return (HEADERS[text.length] ?? textHeader(text.length)) + text;
 }
 
-/** Returns such frames as bytes, with headers that count bytes. */
+/** Encodes frames made by `withHeader`, and corrects headers that have to count bytes. */
 function encodeText(frames: string): Bytes {
   const bytes = encoder.encode(frames);
   if (bytes.length === frames.length) return bytes; // All ASCII
@@ -1121,7 +1147,7 @@ function checkNames(options: object, known: string): void {
   );
 }
 
-/** Throws if a source or a sink did not take or give at least one byte and at most all. */
+/** Throws unless `count` is an integer from 1 to `most`. */
 function checkCount(count: number, most: number, who: string): void {
   if (Number.isInteger(count) && count > 0 && count <= most) return;
   throw new TypeError(
