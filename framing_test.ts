@@ -655,6 +655,26 @@ Deno.test("FrameDecoder allocates in proportion to what arrives, for single byte
   assert(bytes < 1.3 * stream.length, `${bytes}`);
 });
 
+Deno.test("FrameDecoder is dead when there is no memory for a payload", () => {
+  const decoder = new FrameDecoder();
+  const { Uint8Array } = globalThis;
+  const chunk = toBytes("2         hi100       part");
+  globalThis.Uint8Array = new Proxy(Uint8Array, {
+    construct(target, args) {
+      if (args[0] === 100) throw new RangeError("no memory");
+      return Reflect.construct(target, args);
+    },
+  });
+  try {
+    assertEquals(decoder.push(chunk).map(toText), ["hi"]);
+  } finally {
+    globalThis.Uint8Array = Uint8Array;
+  }
+  for (const next of ["push", "end"] as const) {
+    assertThrows(() => decoder[next](toBytes("x")), RangeError, "no memory");
+  }
+});
+
 Deno.test("FrameReader delivers and fails with the very byte that decides", async () => {
   await fc.assert(
     fc.asyncProperty(
@@ -774,6 +794,48 @@ Deno.test("FrameReader waits no longer than a signal says, and loses nothing by 
   assert(error === reason);
   assertEquals(toText((await frames.read({ signal }))!), "ab");
   assertEquals(toText((await frames.read())!), "cd");
+});
+
+Deno.test("FrameReader adds one reaction to a fill, however many reads stop waiting for it", async () => {
+  const { source, arrive } = slowSource();
+  const frames = new FrameReader(source);
+  const filling = frames.fill();
+  let reactions = 0;
+  const then = filling.then.bind(filling);
+  filling.then = ((...args: Parameters<typeof then>) => {
+    reactions++;
+    return then(...args);
+  }) as typeof filling.then;
+  for (let i = 0; i < 100; i++) {
+    const controller = new AbortController();
+    const reading = frames.read({ signal: controller.signal });
+    controller.abort();
+    await assertRejects(() => reading, DOMException);
+  }
+  assertEquals(reactions, 1);
+  const { signal } = new AbortController();
+  const reading = frames.read({ signal });
+  await arrive("2         hi");
+  assertEquals(toText((await reading)!), "hi");
+});
+
+Deno.test("FrameReader notices a signal that aborts while the source begins to read", async () => {
+  const controller = new AbortController();
+  const frames = new FrameReader({
+    read() {
+      controller.abort();
+      return new Promise(() => {});
+    },
+  });
+  const reading = () => frames.read({ signal: controller.signal });
+  await assertRejects(reading, DOMException);
+});
+
+Deno.test("FrameReader's buffer is its own before the first read, too", () => {
+  transfer(new FrameReader(readerOf([])).bytes);
+  assertEquals(new FrameReader(readerOf([])).bytes.byteLength, 0);
+  assertEquals(new FrameDecoder().push(encodeFrame("")).map(toText), [""]);
+  new FrameDecoderStream();
 });
 
 Deno.test("FrameReader leaves no listener on a signal", async () => {
@@ -1126,6 +1188,13 @@ Deno.test("FrameWriter tells how many bytes wait, and that it is full from 64 Ki
   assertEquals(frames.size, 10 + 3 * 65_525 + 10);
 });
 
+Deno.test("FrameWriter takes more text than a string can hold", () => {
+  const frames = new FrameWriter(sinkOf(), { maxFrameLength: 2 ** 26 });
+  const text = "x".repeat(2 ** 26);
+  for (let i = 0; i < 9; i++) frames.add(text);
+  assertEquals(frames.size, 9 * (HEADER_LENGTH + text.length));
+});
+
 Deno.test("FrameWriter copies payloads when they are added", async () => {
   const sink = sinkOf();
   const frames = new FrameWriter(sink);
@@ -1405,6 +1474,17 @@ Deno.test("FrameEncoderStream's chunks have memory of their own", async () => {
   transfer(chunks[0]);
   transfer(chunks[2]);
   check([chunks[1], chunks[3]], [lengths[1], lengths[3]]);
+});
+
+Deno.test("FrameEncoderStream fails at both ends for what only looks like bytes", async () => {
+  const wrong = [-20, "5 MB", 5n].map((byteLength) => ({ byteLength }));
+  for (const payload of wrong) {
+    const { readable, writable } = new FrameEncoderStream();
+    const reading = readable.getReader().read();
+    const writing = writable.getWriter().write(payload as never);
+    const error = await assertRejects(() => reading, TypeError);
+    assert(await assertRejects(() => writing) === error);
+  }
 });
 
 Deno.test("FrameEncoderStream's desiredSize is the bytes that may be written before the producer should wait", async () => {
@@ -1706,6 +1786,16 @@ Deno.test("FrameDecoderStream ends with its input, frames or none", async () => 
       ReadableStream.from(frames).pipeThrough(new FrameDecoderStream()),
     );
     assertEquals(payloads.length, frames.filter((f) => f.length > 0).length);
+  }
+});
+
+Deno.test("FrameDecoderStream may be left before an error that follows", async () => {
+  const stream = [toBytes("1         a1         bXXXX")];
+  const payloads = ReadableStream.from(stream)
+    .pipeThrough(new FrameDecoderStream());
+  for await (const payload of payloads) {
+    assertEquals(toText(payload), "a");
+    break;
   }
 });
 
