@@ -531,7 +531,8 @@ export class FrameReader implements AsyncIterable<Bytes> {
 
   /**
    * Reads from the source once. Call it when `next` returns `false`. A call
-   * during another returns the same promise, so nothing is lost if you stop waiting for one.
+   * during another returns the same promise, so nothing is lost if you stop
+   * waiting for one.
    *
    * @returns Whether `next` is worth a call: `false` at the end of the stream.
    * @throws The error of the source, or the error of an earlier call.

@@ -23,6 +23,7 @@ import {
   test,
   until,
   within,
+  writeAll,
 } from "./testing.ts";
 
 const notOnWindows = isPosix ? undefined : "not on Windows";
@@ -505,15 +506,6 @@ function dialAndReset(server: Server): Promise<void> {
   socket.on("close", () => resolve());
   socket.on("error", reject);
   return within(promise, () => "a connection to reset");
-}
-
-async function writeAll(connection: Deno.Conn, bytes: Uint8Array) {
-  for (let written = 0; written < bytes.length;) {
-    written += await within(
-      connection.write(bytes.subarray(written)),
-      () => "room to write",
-    );
-  }
 }
 
 /** Reads `size` bytes, or fewer if the stream ends. Returns `null` if it had ended. */

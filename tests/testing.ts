@@ -359,6 +359,19 @@ export async function output(...command: string[]): Promise<string> {
   return (await process.result()).stdout;
 }
 
+/** Writes all of some bytes. */
+export async function writeAll(
+  connection: Deno.Conn,
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    written += await within(
+      connection.write(bytes.subarray(written)),
+      () => "room to write",
+    );
+  }
+}
+
 /** Returns a port on loopback at which nothing listens. */
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });

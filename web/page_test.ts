@@ -9,20 +9,20 @@ import { encodeFrame } from "../framing.ts";
 import { join } from "../fuzz/reference.ts";
 import {
   canRun,
-  freePort,
   test as processTest,
   within,
+  writeAll,
 } from "../tests/testing.ts";
 import { EX1_CODE } from "./clients.ts";
 import {
   Browser,
   hasChromedriver,
-  type Page,
   ROOT,
   type Screen,
+  type Stage,
   startPage,
   TcpServer,
-  writeAll,
+  withPage,
 } from "./testing.ts";
 
 const reasonWithoutBrowser = canRun && await hasChromedriver()
@@ -362,9 +362,7 @@ test("a learner's own code is shown, and told from what the column does", async 
   const folder = await Deno.makeTempDir();
   try {
     for (const name of ["web", "lesson"]) {
-      await Deno.mkdir(
-        `${folder}/${name}`,
-      );
+      await Deno.mkdir(`${folder}/${name}`);
     }
     const files = [
       ...["serve.ts", "page.html", "page.css", "page.ts", "clients.ts"]
@@ -374,10 +372,7 @@ test("a learner's own code is shown, and told from what the column does", async 
       "streamClientEx1.ts",
     ];
     for (const file of files) {
-      await Deno.copyFile(
-        ROOT + file,
-        `${folder}/${file}`,
-      );
+      await Deno.copyFile(ROOT + file, `${folder}/${file}`);
     }
     await Deno.symlink(`${ROOT}vendor`, `${folder}/vendor`);
     const ex1File = `${folder}/streamClientEx1.ts`;
@@ -401,22 +396,12 @@ test("a learner's own code is shown, and told from what the column does", async 
 /** Registers a test of the page in a browser. */
 function test(
   name: string,
-  fn: (stage: Stage) => Promise<void>,
+  fn: (stage: Stage & { browser: Browser }) => Promise<void>,
 ): void {
-  processTest(`browser: ${name}`, async () => {
-    const tcpPort = freePort();
-    await using page = await startPage(["--port", `${tcpPort}`]);
+  const run = async (stage: Stage) => {
     await using browser = await Browser.start();
     await browser.show(LIGHT);
-    await fn({ browser, page, tcpPort });
-  }, reasonWithoutBrowser);
-}
-
-/** What a test of the page works with. */
-interface Stage {
-  browser: Browser;
-  /** A page that reads from `tcpPort`. */
-  page: Page;
-  /** The TCP port from which that page reads. It is free at first. */
-  tcpPort: number;
+    await fn({ ...stage, browser });
+  };
+  processTest(`browser: ${name}`, () => withPage(run), reasonWithoutBrowser);
 }

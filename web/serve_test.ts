@@ -9,21 +9,22 @@ import { createServer, type Socket } from "node:net";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "../fuzz/reference.ts";
 import {
-  freePort,
   holdings,
   output,
   tellsHoldings,
   test as processTest,
   until,
   within,
+  writeAll,
 } from "../tests/testing.ts";
 import {
   type Page,
   ROOT,
+  type Stage,
   startPage,
   startWeb,
   TcpServer,
-  writeAll,
+  withPage,
 } from "./testing.ts";
 
 const utf8 = new TextEncoder();
@@ -380,21 +381,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   );
 }
 
-/** What a test of the page works with. */
-interface Stage {
-  /** A page that reads from `tcpPort`. */
-  page: Page;
-  /** The TCP port from which that page reads. It is free at first. */
-  tcpPort: number;
-}
-
 /** Registers a test of the program that serves the page. */
 function test(name: string, fn: (stage: Stage) => Promise<void>): void {
-  processTest(`page: ${name}`, async () => {
-    const tcpPort = freePort();
-    await using page = await startPage(["--port", `${tcpPort}`]);
-    await fn({ page, tcpPort });
-  });
+  processTest(`page: ${name}`, () => withPage(fn));
 }
 
 /** Opens a stream, as the page does. */

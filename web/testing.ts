@@ -7,7 +7,14 @@
 
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
-import { type Script, startProcess, until, within } from "../tests/testing.ts";
+import {
+  freePort,
+  type Script,
+  startProcess,
+  until,
+  within,
+  writeAll,
+} from "../tests/testing.ts";
 
 /** This project's folder. */
 export const ROOT: string = fileURLToPath(new URL("../", import.meta.url));
@@ -56,6 +63,23 @@ export class Page implements AsyncDisposable {
     await this.script.result();
     await this.script[Symbol.asyncDispose]();
   }
+}
+
+/** What a test of the page works with. */
+export interface Stage {
+  /** A page that reads from `tcpPort`. */
+  page: Page;
+  /** The TCP port from which that page reads. It is free at first. */
+  tcpPort: number;
+}
+
+/** Runs a test with a page of its own. */
+export async function withPage(
+  fn: (stage: Stage) => Promise<void>,
+): Promise<void> {
+  const tcpPort = freePort();
+  await using page = await startPage(["--port", `${tcpPort}`]);
+  await fn({ page, tcpPort });
 }
 
 /** What the page is shown on. */
@@ -288,13 +312,4 @@ async function drain(connection: Deno.TcpConn): Promise<void> {
   } catch {
     // It is closed already.
   }
-}
-
-/** Writes all of some bytes. */
-export async function writeAll(
-  connection: Deno.TcpConn,
-  bytes: Uint8Array,
-): Promise<void> {
-  let rest = bytes;
-  while (rest.length > 0) rest = rest.subarray(await connection.write(rest));
 }
