@@ -34,8 +34,6 @@ interface Habits {
   append?(received: Bytes, read: Bytes, buffer: Bytes): Bytes;
   /** How many bytes it wants to have before it looks at the length. */
   least?: number;
-  /** Whether it fails if it looks at the length and has less than a header. */
-  isStrict?: boolean;
   /** Returns where a message ends. */
   end?(length: number): number;
   /** Returns whether a message that ends at `end` is complete. */
@@ -53,7 +51,6 @@ const NOTHING = new Uint8Array();
 function client({
   append = (received, read) => concat(received, read),
   least = HEADER_LENGTH,
-  isStrict = false,
   end = (length) => HEADER_LENGTH + length,
   isComplete = (received, end) => received.length >= end,
   rest = (received, end) => received.subarray(end),
@@ -68,10 +65,7 @@ function client({
       received = append(received, read, buffer);
       while (received.length >= least && received.length > 0) {
         const length = lengthIn(received);
-        const isPart = received.length < HEADER_LENGTH;
-        if (length === undefined || isStrict && isPart) {
-          return { lines, failedAt: i };
-        }
+        if (length === undefined) return { lines, failedAt: i };
         const to = end(length);
         if (to <= 0 || !isComplete(received, to)) break;
         lines.push(decode(received.subarray(0, to)));
@@ -105,7 +99,10 @@ function characters(decodeRead: () => (read: Bytes) => string): Client {
   };
 }
 
-/** The mistakes, the most common first. */
+/**
+ * The mistakes, the most common first. A client that turns every read into text
+ * counts characters too: it is told of the reads if a character was cut.
+ */
 export const MISTAKES: Mistake[] = [
   {
     what: "throws away the bytes that follow a message in the same read",
@@ -123,7 +120,7 @@ export const MISTAKES: Mistake[] = [
     what: "looks at the length before the whole header has arrived",
     hint:
       "A header has 10 bytes, and a read may bring fewer. When may your client look at the length, and what does it do until then?",
-    clients: [client({ least: 1, isStrict: true }), client({ least: 1 })],
+    clients: [client({ least: 1 })],
   },
   {
     what: "keeps the bytes of the last read only",
@@ -155,12 +152,6 @@ export const MISTAKES: Mistake[] = [
     ],
   },
   {
-    what: "turns every read into text by itself",
-    hint:
-      "In UTF-8 a character such as ü or 🙂 takes 2 to 4 bytes, and a read may end inside one. When are its bytes complete?",
-    clients: [characters(() => decode)],
-  },
-  {
     what: "counts characters in place of bytes",
     hint:
       "The header counts bytes. In UTF-8 a character such as ü or 🙂 takes 2 to 4 of them. What does your client count?",
@@ -168,6 +159,12 @@ export const MISTAKES: Mistake[] = [
       const utf8 = new TextDecoder();
       return (read) => utf8.decode(read, { stream: true });
     })],
+  },
+  {
+    what: "turns every read into text by itself",
+    hint:
+      "In UTF-8 a character such as ü or 🙂 takes 2 to 4 bytes, and a read may end inside one. When are its bytes complete?",
+    clients: [characters(() => decode)],
   },
   {
     what: "takes a length of 0 for no length at all",
@@ -192,10 +189,11 @@ export const MISTAKES: Mistake[] = [
   },
 ];
 
-/** Returns the length that a header says, or that the part of it says that has arrived. */
+/** Returns the length that a header says, or `undefined` if it is none, or not complete. */
 function lengthIn(received: Bytes): number | undefined {
   const text = decode(received.subarray(0, HEADER_LENGTH));
-  return /^\d+ *$/.test(text) ? parseInt(text) : undefined;
+  const isHeader = text.length === HEADER_LENGTH && /^\d+ *$/.test(text);
+  return isHeader ? parseInt(text) : undefined;
 }
 
 function concat(received: Bytes, read: Bytes): Bytes {

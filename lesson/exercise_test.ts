@@ -6,6 +6,10 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { makeDeliveries, randomFrom } from "./exercise_deliveries.ts";
+import { type Client, MISTAKES } from "./exercise_mistakes.ts";
+import type { Trial } from "./exercise_runs.ts";
+import { findMistake } from "./exercise_verdict.ts";
 import {
   type Result,
   runScript,
@@ -497,6 +501,45 @@ test("the exercise fails wrong clients, and says why", async (t) => {
     assert(!text.includes("\x1b"), "no color in a file");
     assertEquals(code, 1);
   });
+});
+
+/** What a client does with a delivery if each piece brings reads of its own. */
+function trial(client: Client, delivery: Trial["delivery"]): Trial {
+  const room = 16;
+  const reads: Trial["reads"] = [];
+  const brought: Uint8Array[] = [];
+  let at = 0;
+  for (const end of delivery.pieces) {
+    for (; at < end; at += room) {
+      brought.push(delivery.stream.subarray(at, Math.min(at + room, end)));
+      reads.push({ room, size: brought.at(-1)!.length });
+    }
+    at = end;
+  }
+  const { lines, failedAt = reads.length } = client(brought, room);
+  reads.push({ room, size: null });
+  return {
+    delivery,
+    connections: 1,
+    reads: reads.slice(0, failedAt + 1),
+    isReading: false,
+    lines,
+    stderr: "",
+    exitCode: failedAt < brought.length ? 1 : 0,
+  };
+}
+
+Deno.test("the exercise tells mistakes apart, whatever is sent", () => {
+  for (let i = 0; i < 100; i++) {
+    const seed = Math.imul(i, 0x9e3779b1) >>> 0; // spread, as neighbors are alike
+    const deliveries = makeDeliveries(randomFrom(seed));
+    for (const mistake of MISTAKES) {
+      for (const client of mistake.clients) {
+        const trials = deliveries.map((delivery) => trial(client, delivery));
+        assertEquals(findMistake(trials)?.what, mistake.what, `${seed}`);
+      }
+    }
+  }
 });
 
 test("the exercise tells what TypeScript says, right or wrong", async () => {
