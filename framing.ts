@@ -1109,12 +1109,13 @@ function checkLength(length: number, limit: number): void {
 function bytesOf(data: BinaryData): Uint8Array {
   if (data instanceof Uint8Array && data.length > 0) return data;
   if (ArrayBuffer.isView(data)) {
-    // Throws if the buffer was transferred, and its bytes are gone.
+    // Throws if the buffer was transferred or made shorter: bytes are gone.
+    if ("values" in data) (data as Uint8Array).values();
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
   const kind = Object.prototype.toString.call(data).slice(8, -1);
   if (kind === "ArrayBuffer" || kind === "SharedArrayBuffer") {
-    return new Uint8Array(data);
+    return new Uint8Array(new DataView(data).buffer); // throws for others
   }
   throw new TypeError(
     `Cannot take bytes from a value of type ${kind}: expected an ArrayBuffer or a view of one`,
