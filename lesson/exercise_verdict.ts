@@ -41,7 +41,10 @@ export function judge(trial: Trial): Fault | undefined {
         "The client gets --hostname and --port, with another port each time. Does it connect there?",
     };
   }
-  if (trial.stopped !== undefined) return judgeStopped(trial, far);
+  // A crash may take seconds to be reported on a busy machine, and be stopped.
+  if (trial.stopped !== undefined && !hasCrashed) {
+    return judgeStopped(trial, far);
+  }
   // An error that nothing catches is a right answer to a cut message.
   if (hasCrashed && !(isComplete && isCut)) {
     return { what: `${far}, then the client crashed` };
