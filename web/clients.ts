@@ -8,114 +8,67 @@
 
 import { decodeHeader, FramingError, HEADER_LENGTH } from "../framing.ts";
 
-/** What a client does with one read. */
+/** What a client makes of one read. */
 export interface Reaction {
   /** The texts of the messages that the read completes. */
   messages: string[];
-  /** The bytes of the read after the last of these messages. */
-  rest: Uint8Array;
-  /** How many of these bytes the client throws away. */
-  thrownAway: number;
-  /** How many bytes the client has of a message that is not complete. */
-  has: number;
-  /** The length of that message in bytes, when its header has arrived. */
+  /** How many bytes of the read come after the last of these messages. */
+  rest: number;
+  /** The length in bytes of a message that is not complete, when its header has arrived. */
   of?: number;
-  /** Why the client cannot go on. */
-  failure?: Failure;
 }
-
-/** Why a client cannot go on. */
-export interface Failure {
-  /** Where the message that it cannot read begins in the stream. */
-  offset: number;
-  /** What the client finds there, as the end of a sentence. */
-  reason: string;
-  /** How many bytes it threw away before. */
-  thrownAway: number;
-}
-
-/** Returns the bytes with which a client goes on after the message that ends at `end`. */
-export type CarryOver = (received: Uint8Array, end: number) => Uint8Array;
-
-/** What streamClientEx1.ts does: throws away the bytes after a message. */
-export function ex1(): Uint8Array {
-  return new Uint8Array();
-}
-
-/** What streamClient01Soln.ts does: keeps the bytes after a message. */
-export function soln(received: Uint8Array, end: number): Uint8Array {
-  return received.subarray(end);
-}
-
-/** The code in streamClientEx1.ts that {@linkcode ex1} stands for. */
-export const EX1_CODE = "received = new Uint8Array();";
 
 /** A client that reads a stream. */
 export class Client {
+  /** Whether it keeps the bytes after a message, as streamClient01Soln.ts does. */
+  readonly keepsRest: boolean;
   /** How many messages have been complete. */
   messages = 0;
   /** How many bytes have been thrown away. */
   thrownAway = 0;
-  /** Why the client cannot go on. */
-  failure: Failure | undefined;
-  readonly #carryOver: CarryOver;
+  /** Why the client cannot go on: where the message begins that it cannot read, and what it finds there. */
+  failure?: { offset: number; reason: string };
   #received: Uint8Array = new Uint8Array();
   #bytes = 0;
 
-  /**
-   * Constructs a new instance.
-   *
-   * @param carryOver What the client does with the bytes after a message.
-   */
-  constructor(carryOver: CarryOver) {
-    this.#carryOver = carryOver;
+  /** Constructs a new instance. */
+  constructor(options: { keepsRest: boolean }) {
+    this.keepsRest = options.keepsRest;
   }
 
-  /**
-   * Takes in the next read. A client that has failed takes in no more.
-   *
-   * @param read The bytes that the read brought.
-   * @returns What the client does with them.
-   */
-  read(read: Uint8Array): Reaction {
-    const messages: string[] = [];
-    let rest = new Uint8Array();
-    let thrownAway = 0;
-    const kept = this.#received;
-    let received = new Uint8Array(kept.length + read.length) as Uint8Array;
-    received.set(kept);
-    received.set(read, kept.length);
+  /** How many bytes the client has of a message that is not complete. */
+  get has(): number {
+    return this.#received.length;
+  }
+
+  /** Takes in the next read. Returns `undefined` if the client has failed before. */
+  read(read: Uint8Array): Reaction | undefined {
+    if (this.failure !== undefined) return undefined;
+    const reaction: Reaction = { messages: [], rest: 0 };
+    let received: Uint8Array = new Uint8Array(this.has + read.length);
+    received.set(this.#received);
+    received.set(read, this.has);
     this.#bytes += read.length;
-    let of: number | undefined;
     try {
       while (received.length >= HEADER_LENGTH) {
         const end = HEADER_LENGTH + decodeHeader(received);
         if (received.length < end) {
-          of = end;
+          reaction.of = end;
           break;
         }
-        messages.push(utf8.decode(received.subarray(HEADER_LENGTH, end)));
-        rest = received.slice(end);
-        received = this.#carryOver(received, end);
-        thrownAway += rest.length - received.length;
+        const message = utf8.decode(received.subarray(HEADER_LENGTH, end));
+        reaction.messages.push(message);
+        this.messages++;
+        reaction.rest = received.length - end;
+        if (!this.keepsRest) this.thrownAway += reaction.rest;
+        received = this.keepsRest ? received.subarray(end) : new Uint8Array();
       }
     } catch (error) {
-      this.failure = {
-        offset: this.#bytes - received.length,
-        reason: explain(error, received),
-        thrownAway: this.thrownAway + thrownAway,
-      };
+      const offset = this.#bytes - received.length;
+      this.failure = { offset, reason: explain(error, received) };
     }
     this.#received = received;
-    this.messages += messages.length;
-    this.thrownAway += thrownAway;
-    const { failure } = this;
-    return { messages, rest, thrownAway, has: received.length, of, failure };
-  }
-
-  /** Returns how many bytes the client has of a message that is not complete. */
-  get pending(): number {
-    return this.#received.length;
+    return reaction;
   }
 }
 
@@ -145,18 +98,17 @@ export function visible(text: string): string {
   );
 }
 
+/** The code after a message in the original streamClientEx1.ts. */
+export const EX1_CODE = "received = new Uint8Array();";
+
 /**
- * Returns the code with which a client's inner loop ends: what happens to the
- * bytes after a message.
- *
- * @param source The client's source text.
- * @returns The code in one line, or `undefined` if the loop is not there.
+ * Returns the code with which a client's inner loop ends, in one line: what
+ * happens to the bytes after a message. Returns "" if there is none.
  */
-export function carryOverCode(source: string): string | undefined {
-  const loop = /^( +)while \(received\..*\n([^]*?)\n\1}$/m.exec(source)?.[2];
-  const [, code] = /^ +print\(.*\n([^]*)/m.exec(loop ?? "") ?? [];
-  return code?.split("\n").map((line) => line.trim())
-    .filter((line) => !line.startsWith("//")).join(" ");
+export function carryOverCode(source: string): string {
+  const code = /^ +print\(.*\n([^]*?)^ {4}}$/m.exec(source)?.[1] ?? "";
+  return code.split("\n").map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("//")).join(" ");
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

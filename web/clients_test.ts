@@ -7,45 +7,35 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { encodeFrame, FrameDecoder } from "../framing.ts";
 import { cutEvery } from "../fuzz/cases.ts";
-import { join } from "../fuzz/reference.ts";
+import { join, toBytes } from "../fuzz/reference.ts";
 import { Divider } from "../lesson/reading.ts";
-import { runScript, serveBytes, test } from "../tests/testing.ts";
-import { ROOT } from "./testing.ts";
 import {
-  carryOverCode,
-  cells,
-  Client,
-  ex1,
-  EX1_CODE,
-  soln,
-  visible,
-} from "./clients.ts";
+  copyClient,
+  EXERCISE,
+  runScript,
+  serveBytes,
+  test,
+} from "../tests/testing.ts";
+import { carryOverCode, cells, Client, EX1_CODE, visible } from "./clients.ts";
+import { TIMES } from "./testing.ts";
 
-/** The clients' tasks, and what the page has for them. */
-const SCRIPTS = [["client:ex1", ex1], ["client", soln]] as const;
-
-const utf8 = new TextEncoder();
-
-/** Twenty messages as the server sends them, all of the same length. */
-const TIMES = Array.from(
-  { length: 20 },
-  (_, i) => `The time is 1795392089.6955${10 + i}`,
-);
+const SOLUTION = new URL("../streamClient01Soln.ts", import.meta.url);
 
 Deno.test("the client that keeps the rest equals FrameDecoder for every read size", () => {
   const texts = ["", "one", "Grüße 🙂", "", ...TIMES, "x".repeat(100)];
   const stream = join(texts.map((text) => encodeFrame(text)));
   for (let size = 1; size <= 200; size++) {
-    const client = new Client(soln);
+    const client = new Client({ keepsRest: true });
     const decoder = new FrameDecoder();
     for (const read of cutEvery(stream, size)) {
-      const payloads = decoder.push(read);
-      const { messages, rest, thrownAway } = client.read(read);
-      assertEquals(messages, payloads.map((bytes) => decode(bytes)));
-      assertEquals(thrownAway, 0);
-      if (messages.length > 0) assertEquals(client.pending, rest.length);
+      const { messages, rest } = client.read(read)!;
+      const payloads = decoder.push(read).map((bytes) =>
+        new TextDecoder().decode(bytes)
+      );
+      assertEquals(messages, payloads);
+      if (messages.length > 0) assertEquals(client.has, rest);
     }
-    assertEquals(client.pending, 0);
+    assertEquals([client.has, client.thrownAway], [0, 0]);
     assertEquals(client.messages, texts.length);
   }
 });
@@ -54,122 +44,86 @@ Deno.test("the client of the exercise prints all messages with reads of 1, 3, 13
   const stream = join(TIMES.map((text) => encodeFrame(text)));
   const sizes = Array.from({ length: 64 }, (_, i) => i + 1);
   const whole = sizes.filter((size) => {
-    const client = new Client(ex1);
+    const client = new Client({ keepsRest: false });
     for (const read of cutEvery(stream, size)) client.read(read);
     return client.failure === undefined && client.messages === 20;
   });
   assertEquals(whole, [1, 3, 13, 39]);
 });
 
-Deno.test("the client of the exercise tells what it throws away and where it fails", () => {
-  const client = new Client(ex1);
-  const stream = join(TIMES.map((text) => encodeFrame(text)));
-  const [, , third, fourth] = cutEvery(stream, 16).map((read) =>
-    client.read(read)
-  );
-  assertEquals(third.messages, TIMES.slice(0, 1));
-  assertEquals(decode(third.rest), "29       ");
-  assertEquals(third.thrownAway, 9);
-  assertEquals(third.failure, undefined);
-  assertEquals(fourth.failure, {
-    offset: 48,
-    reason: "finds “·The·time·”, which is not a header",
-    thrownAway: 9,
-  });
-});
-
-test("the page's clients print and fail as the scripts do", async () => {
+test("the page's clients print, throw away and fail as the scripts do", async () => {
   const stream = join(TIMES.map((text) => encodeFrame(text)));
   await using server = await serveBytes(stream);
+  await using exercise = await copyClient(EXERCISE);
   for (const size of [13, 16, 20, 64, 78]) {
-    for (const [task, carryOver] of SCRIPTS) {
-      const client = new Client(carryOver);
+    for (const keepsRest of [true, false]) {
+      const client = new Client({ keepsRest });
       const texts = cutEvery(stream, size).flatMap((read) =>
-        client.failure === undefined ? client.read(read).messages : []
+        client.read(read)?.messages ?? []
       );
       const args = [...server.flags, "--chunk", `${size}`];
-      const { stdout, stderr } = await runScript(task, args);
-      const printed = stdout.split("\n").slice(0, -1).map((line) =>
-        line.replace(/^M(essage)?:29 {8}/, "")
-      );
-      assertEquals(printed, texts, `${task}, ${size} bytes`);
+      const options = keepsRest ? {} : exercise.options;
+      const { stdout, stderr } = await runScript("client", args, options);
+      const printed = stdout.replaceAll(/^M(essage)?:29 {8}/gm, "");
+      assertEquals(printed, texts.map((text) => `${text}\n`).join(""));
       if (client.failure === undefined) continue;
       const { offset } = client.failure;
       assertMatch(stderr, new RegExp(`^error: .*\\bbyte ${offset}\\b`));
+      const lost = `${client.thrownAway} bytes before it were thrown away`;
+      assertMatch(stderr, new RegExp(`\\b${lost}`));
     }
   }
 });
 
-Deno.test("a client says what it has of a message that is not complete", () => {
-  const client = new Client(soln);
-  const pending = (text: string) => {
-    const { has, of } = client.read(utf8.encode(text));
-    return [has, of];
+Deno.test("a client tells what it has of a message, and what it cannot read", () => {
+  const cases: [has: number, of: number | undefined, reads: string[]][] = [
+    [5, undefined, ["3    "]],
+    [11, 13, ["3    ", "     o"]],
+  ];
+  for (const [has, of, reads] of cases) {
+    const client = new Client({ keepsRest: true });
+    const reactions = reads.map((read) => client.read(toBytes(read)));
+    assertEquals([client.has, reactions.at(-1)?.of], [has, of]);
+  }
+  const failures = {
+    "9999999999": "finds “9999999999”, a length over the limit of 8388608",
+    "\xc2 The time": "finds “C2·The·time”, which is not a header",
+    "1         \xff": "finds text that is not UTF-8",
   };
-  assertEquals(pending("3    "), [5, undefined]);
-  assertEquals(pending("     o"), [11, 13]);
+  for (const [text, reason] of Object.entries(failures)) {
+    const client = new Client({ keepsRest: true });
+    const reaction = client.read(toBytes(`2         hi${text}`));
+    assertEquals(reaction?.messages, ["hi"]);
+    assertEquals(client.failure, { offset: 12, reason });
+  }
 });
 
-Deno.test("a client stops at a length over the limit, and at text that is not UTF-8", () => {
-  const tooLong = new Client(soln);
-  tooLong.read(utf8.encode("2         hi9999999999"));
-  assertEquals(tooLong.failure, {
-    offset: 12,
-    reason: "finds “9999999999”, a length over the limit of 8388608",
-    thrownAway: 0,
-  });
-  const noText = new Client(soln);
-  const { messages } = noText.read(
-    join([encodeFrame("hi"), encodeFrame(new Uint8Array([0xff]))]),
-  );
-  assertEquals(messages, ["hi"]);
-  assertEquals(noText.failure, {
-    offset: 12,
-    reason: "finds text that is not UTF-8",
-    thrownAway: 0,
-  });
-});
-
-test("the page's code for each client is the code in its script", async () => {
-  const read = (file: string) => Deno.readTextFile(ROOT + file);
-  const code = carryOverCode(await read("streamClientEx1.ts"));
-  assertEquals(code, EX1_CODE);
-  const [, value] = /return (.*;)/.exec(`${ex1}`)!;
-  assertEquals(code, `received = ${value}`);
-  const [, kept] = /return (.*;)/.exec(`${soln}`)!;
-  const solved = carryOverCode(await read("streamClient01Soln.ts"));
-  assertEquals(solved, `received = ${kept}`);
-});
-
-test("the code of a learner's client is found, whatever stands there", async () => {
-  const source = await Deno.readTextFile(`${ROOT}streamClientEx1.ts`);
-  const solved = "const rest = received.slice(end);\n      received = rest;";
-  const own = source.replace(EX1_CODE, solved);
+test("the code after a message is found in a client, whatever stands there", async () => {
+  const source = await Deno.readTextFile(SOLUTION);
+  const [[solved, original]] = Object.entries(EXERCISE);
+  assertEquals(carryOverCode(source), solved);
+  assertEquals(EX1_CODE, original);
+  const own = "const rest = received.slice(end);\n      received = rest;";
   assertEquals(
-    carryOverCode(own),
+    carryOverCode(source.replace(solved, own)),
     "const rest = received.slice(end); received = rest;",
   );
-  assertEquals(carryOverCode(source.replace(EX1_CODE, "")), "");
-  assertEquals(carryOverCode("// something else"), undefined);
+  assertEquals(carryOverCode(source.replace(solved, "")), "");
+  assertEquals(carryOverCode("// something else"), "");
 });
 
 Deno.test("Divider tells the payload's length where a header ends", () => {
   const divider = new Divider();
-  const lengths = [
+  const pieces = [
     "29   ",
     "     The",
     ` time is 1795392089.695505${"0         7"}`,
   ]
-    .flatMap((read) => divider.divide(utf8.encode(read)))
-    .map(({ part, payloadLength }) => [part, payloadLength]);
-  assertEquals(lengths, [
-    ["header", undefined],
-    ["header", 29],
-    ["payload", undefined],
-    ["payload", undefined],
-    ["header", 0],
-    ["header", undefined],
-  ]);
+    .flatMap((read) => divider.divide(toBytes(read)));
+  assertEquals(
+    pieces.map(({ payloadLength }) => payloadLength),
+    [undefined, 29, undefined, undefined, 0, undefined],
+  );
 });
 
 Deno.test("every byte and every text is shown with something that can be seen", () => {
@@ -182,7 +136,3 @@ Deno.test("every byte and every text is shown with something that can be seen", 
     "a\\u{202e}b\\u{1b} c\\u{2028}",
   );
 });
-
-function decode(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
-}

@@ -14,10 +14,8 @@ import {
   carryOverCode,
   cells,
   Client,
-  ex1,
   EX1_CODE,
   type Reaction,
-  soln,
   visible,
 } from "./clients.ts";
 
@@ -27,20 +25,18 @@ const MAX_ROWS = 100;
 const LINE_LENGTH = 16;
 /** How many characters of a message are shown. */
 const MAX_TEXT = 200;
-/** The width of a cell, in characters of the label below it. */
-const CELL_WIDTH = 3.4;
 
 /** One stream, from its first byte to its last. */
 class Stream {
   readonly #socket = new WebSocket(`ws://${location.host}/stream`);
   readonly #divider = new Divider();
-  readonly #ex1 = new Client(ex1);
-  readonly #soln = new Client(soln);
+  readonly #ex1 = new Client({ keepsRest: false });
+  readonly #soln = new Client({ keepsRest: true });
   #reads = 0;
   #bytes = 0;
   #isAsked = false;
-  /** When the next read is due, in milliseconds. */
-  #due = 0;
+  /** When the page has asked for a read, in milliseconds. */
+  #asked = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
@@ -58,7 +54,7 @@ class Stream {
     // The screen paces the reads: a page that is slow or hidden asks for fewer.
     this.#timer = setTimeout(
       () => requestAnimationFrame(() => isRunning && this.ask()),
-      this.#due - performance.now() - 10,
+      this.#asked + 1000 / Number(pace.value) - performance.now() - 10,
     );
   }
 
@@ -66,10 +62,7 @@ class Stream {
   ask(): void {
     if (this.#isAsked || this.#socket.readyState !== WebSocket.OPEN) return;
     this.#isAsked = true;
-    this.#due = Math.max(
-      this.#due + 1000 / Number(pace.value),
-      performance.now(),
-    );
+    this.#asked = performance.now();
     this.#socket.send(`${readSize}`);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => say("No bytes for 5 s. Waiting."), 5000);
@@ -86,13 +79,15 @@ class Stream {
   tell(): void {
     const { OPEN } = WebSocket;
     if (this.#reads === 0 || this.#socket.readyState !== OPEN) return;
-    const { failure } = this.#ex1;
-    if (failure === undefined) say("Reading.");
-    else if (isRunning) say("Ex1 has lost its place. 01Soln reads on.");
-    else {
+    const { failure, thrownAway } = this.#ex1;
+    if (failure === undefined) {
+      say("Reading.");
+    } else if (isRunning) {
+      say("Ex1 has lost its place. 01Soln reads on.");
+    } else {
       say(
         `Ex1 threw away ${
-          count(failure.thrownAway, "byte")
+          count(thrownAway, "byte")
         }, and has lost its place: at byte ${failure.offset} it ${failure.reason}. Paused.`,
       );
     }
@@ -110,14 +105,13 @@ class Stream {
     }`;
 
     const runs = this.#divider.divide(read).map(toRun);
-    const hadLost = this.#ex1.failure !== undefined;
-    const left = hadLost ? undefined : this.#ex1.read(read);
+    const left = this.#ex1.read(read);
     const right = this.#soln.read(read);
     addRow(
-      element("td", { className: "number" }, `${this.#reads}`),
+      element("td", { className: "number quiet" }, `${this.#reads}`),
       element("td", { className: "brings" }, ...drawRead(runs)),
-      drawClient("Ex1", left, runs),
-      drawClient("01Soln", right, runs),
+      drawClient("Ex1", runs, this.#ex1, left),
+      drawClient("01Soln", runs, this.#soln, right),
     );
     ex1Tally.textContent = tally(this.#ex1);
     ex1Tally.classList.toggle("bad", this.#ex1.thrownAway > 0);
@@ -131,23 +125,29 @@ class Stream {
       );
       return;
     }
-    if (!hadLost && this.#ex1.failure !== undefined) setRunning(false);
-    this.tell();
+    const hasJustFailed = left !== undefined && this.#ex1.failure !== undefined;
+    setRunning(isRunning && !hasJustFailed);
     this.goOn();
   }
 
   /** Says why the stream has ended, and tries again if that can help. */
   #end({ code, reason }: CloseEvent): void {
     clearTimeout(this.#timer);
-    const isTorn = this.#soln.pending > 0;
     if (code === 4001 || code === 1006) {
       say(
-        code === 4001
-          ? reason
-          : "The program behind this page has ended. Start it again: deno task web. The page goes on by itself.",
+        reason ||
+          "The program behind this page has ended. Start it again: deno task web. The page goes on by itself.",
       );
       this.#timer = setTimeout(startStream, 1000);
-    } else if (code === 1000 && !isTorn) {
+    } else if (code !== 1000) {
+      finish(`The connection broke: ${reason}`);
+    } else if (this.#soln.has > 0) {
+      finish(
+        `The stream has ended inside a message, after ${
+          count(this.#soln.has, "byte")
+        } of it.`,
+      );
+    } else {
       const { messages, thrownAway } = this.#ex1;
       const why = thrownAway === 0
         ? " No read brought bytes after a message, so Ex1 threw none away."
@@ -157,42 +157,33 @@ class Stream {
           count(messages, "message")
         }, 01Soln has ${this.#soln.messages}.${why}`,
       );
-    } else if (code === 1000) {
-      finish(
-        `The stream has ended inside a message, after ${
-          count(this.#soln.pending, "byte")
-        } of it.`,
-      );
-    } else {
-      finish(`The connection broke: ${reason}`);
     }
   }
 }
 
-/** Bytes of a read that belong together, and how to show them. */
+/** Bytes of a read that belong together, and what they are. */
 interface Run {
   kind: "header" | "payload" | "next" | "invalid";
   bytes: Uint8Array;
-  /** What the bytes are, the most detailed text first. */
-  labels: string[];
+  name: string;
+  detail: string;
 }
 
 /** Returns what to show of the piece of a read at an index. */
 function toRun(piece: Piece, index: number): Run {
   const { part, bytes, arrived, total, payloadLength } = piece;
   if (part === "invalid") {
-    return { kind: part, bytes, labels: ["not a header"] };
+    return { kind: part, bytes, name: "not a header", detail: "" };
   }
   const isNext = part === "header" && index > 0;
-  const name = isNext ? "next header" : part;
-  const labels = payloadLength === undefined
-    ? [`${name}, ${arrived} of ${total}`, name]
-    : [
-      `${name}: ${payloadLength} bytes follow`,
-      `${name}: ${payloadLength} follow`,
-      name,
-    ];
-  return { kind: isNext ? "next" : part, bytes, labels };
+  return {
+    kind: isNext ? "next" : part,
+    bytes,
+    name: isNext ? "next header" : part,
+    detail: payloadLength === undefined
+      ? `, ${arrived} of ${total}`
+      : `: ${payloadLength} bytes follow`,
+  };
 }
 
 /** Draws the bytes of a read, 16 in a line, and below them what they are. */
@@ -200,46 +191,44 @@ function drawRead(runs: Run[]): HTMLElement[] {
   const lines: HTMLElement[] = [];
   let room = 0;
   for (const run of runs) {
-    const parts: Uint8Array[] = [];
-    const elements: HTMLElement[] = [];
-    for (let at = 0; at < run.bytes.length; at += parts.at(-1)!.length) {
+    const label = element(
+      "span",
+      { className: "label", ariaHidden: "true" },
+      element("span", {}, run.name),
+      element("span", {}, run.detail),
+    );
+    let longest = 0;
+    for (let rest = run.bytes; rest.length > 0;) {
       if (room === 0) {
         lines.push(element("div", { className: "line" }));
         room = LINE_LENGTH;
       }
-      const part = run.bytes.subarray(at, at + room);
-      const drawn = element(
-        "span",
-        { className: "part" },
-        drawCells(run, part),
-      );
-      lines.at(-1)!.append(drawn);
-      room -= part.length;
-      parts.push(part);
-      elements.push(drawn);
+      const bytes = rest.subarray(0, room);
+      const part = element("span", {}, drawCells(run, bytes));
+      lines.at(-1)!.append(part);
+      // A run that goes on in the next line has its label where there is most room.
+      if (bytes.length > longest) part.append(label);
+      longest = Math.max(longest, bytes.length);
+      room -= bytes.length;
+      rest = rest.subarray(bytes.length);
     }
-    // A run that goes on in the next line has its label where there is most room.
-    const lengths = parts.map((part) => part.length);
-    const longest = Math.max(...lengths);
-    const label = run.labels.find((text) =>
-      text.length <= longest * CELL_WIDTH
-    );
-    elements[lengths.indexOf(longest)].append(
-      element("span", { className: "label", ariaHidden: "true" }, label ?? ""),
-    );
   }
   return lines;
 }
 
 /** Draws bytes as cells that a screen reader reads as one thing. */
-function drawCells({ kind, labels }: Run, bytes: Uint8Array): HTMLElement {
+function drawCells({ kind, name, detail }: Run, bytes: Uint8Array) {
   const shown = cells(bytes);
-  const text = `${labels[0]}: ${shown.join("")}`;
+  const text = `${name}${detail}: ${shown.join("")}`;
   return element(
     "span",
-    { className: `cells ${kind}`, role: "img", ariaLabel: text, title: text },
+    { className: "cells", role: "img", ariaLabel: text, title: text },
     ...shown.map((cell) =>
-      element("span", { className: cell.length > 1 ? "hex" : "" }, cell)
+      element(
+        "span",
+        { className: cell.length > 1 ? `${kind} hex` : kind },
+        cell,
+      )
     ),
   );
 }
@@ -247,8 +236,9 @@ function drawCells({ kind, labels }: Run, bytes: Uint8Array): HTMLElement {
 /** Draws a client's column of a row: what it does with the read, or that it has stopped. */
 function drawClient(
   name: string,
-  reaction: Reaction | undefined,
   runs: Run[],
+  client: Client,
+  reaction: Reaction | undefined,
 ): HTMLElement {
   return element(
     "td",
@@ -259,46 +249,42 @@ function drawClient(
       {},
       ...reaction === undefined
         ? [element("span", { className: "hidden" }, "stopped")]
-        : drawReaction(reaction, runs),
+        : drawReaction(runs, client, reaction),
     ),
   );
 }
 
 /** Draws what a client does with a read. */
-function drawReaction(reaction: Reaction, runs: Run[]): HTMLElement[] {
-  const { messages, rest, thrownAway, has, of, failure } = reaction;
+function drawReaction(
+  runs: Run[],
+  { keepsRest, thrownAway, has, failure }: Client,
+  { messages, rest, of }: Reaction,
+): HTMLElement[] {
+  const paragraph = (className: string, ...children: (Node | string)[]) =>
+    element("p", { className }, ...children);
   const drawn = messages.map((text) =>
-    element(
-      "p",
-      { className: "message" },
-      element("span", { className: "tick" }, "✓"),
-      element("bdi", { dir: "ltr" }, clip(visible(text))),
-    )
+    paragraph("message", element("bdi", { dir: "ltr" }, clip(visible(text))))
   );
   if (failure !== undefined) {
-    const { offset, reason, thrownAway } = failure;
     const what = thrownAway > 0 ? "has lost its place" : "cannot go on";
-    const text = `✗ ${what}: at byte ${offset} it ${reason}`;
-    drawn.push(element("p", { className: "failure" }, text));
+    const { offset, reason } = failure;
+    drawn.push(
+      paragraph("failure", `✗ ${what}: at byte ${offset} it ${reason}`),
+    );
   } else if (messages.length === 0) {
-    const expected = of ?? HEADER_LENGTH;
-    const what = of === undefined ? `${expected} header bytes` : `${of} bytes`;
-    drawn.push(element(
-      "p",
-      { className: "quiet" },
-      element("progress", { value: has, max: expected, ariaHidden: "true" }),
-      `has ${has} of ${what}`,
+    const max = of ?? HEADER_LENGTH;
+    drawn.push(paragraph(
+      "quiet",
+      element("progress", { value: has, max, ariaHidden: "true" }),
+      `has ${has} of ${max} ${of === undefined ? "header bytes" : "bytes"}`,
     ));
-  } else if (rest.length === 0) {
-    const text = "no bytes after the message";
-    drawn.push(element("p", { className: "quiet" }, text));
+  } else if (rest === 0) {
+    drawn.push(paragraph("quiet", "no bytes after the message"));
   } else {
-    const isLost = thrownAway > 0;
-    drawn.push(element(
-      "p",
-      { className: isLost ? "rest lost" : "rest" },
-      `${isLost ? "throws away" : "keeps"} ${count(rest.length, "byte")}`,
-      element("span", { className: "bytes" }, ...drawLast(runs, rest.length)),
+    drawn.push(paragraph(
+      keepsRest ? "rest" : "rest lost",
+      `${keepsRest ? "keeps" : "throws away"} ${count(rest, "byte")}`,
+      element("span", { className: "bytes" }, ...drawLast(runs, rest)),
     ));
   }
   return drawn;
@@ -361,16 +347,18 @@ function finish(text: string): void {
   for (const button of [run, step]) button.ariaDisabled = "true";
 }
 
-/** Leaves the stream, if there is one, and starts another. */
+/** Leaves the stream, and starts another. */
 function startStream(): void {
-  stream?.close();
+  stream.close();
   for (const button of [run, step]) button.ariaDisabled = "false";
   stream = new Stream();
 }
 
+/** Pauses or goes on. */
 function setRunning(value: boolean): void {
   isRunning = value;
   run.textContent = value ? "Pause" : "Go on";
+  stream.tell();
 }
 
 /** Shows the lines of code in which the scripts differ. */
@@ -382,19 +370,19 @@ async function showCode(): Promise<void> {
     }),
   );
   find("ex1-code").textContent = EX1_CODE;
-  find("soln-code").textContent = solnCode ?? "";
+  find("soln-code").textContent = solnCode;
   if (ex1Code === EX1_CODE) return;
-  const note = find("ex1-note");
-  note.textContent = `Your streamClientEx1.ts has another line now${
-    ex1Code === undefined ? "" : `: ${ex1Code}`
-  } This column still shows what the line above does.`;
-  note.hidden = false;
+  const own = ex1Code === ""
+    ? "no line here now."
+    : `another line now: ${ex1Code}`;
+  find("ex1-note").textContent =
+    `Your streamClientEx1.ts has ${own} This column still shows what the line above does.`;
 }
 
 /** Returns a new element, with properties and children. */
 function element<K extends keyof HTMLElementTagNameMap>(
   name: K,
-  properties: Partial<HTMLElementTagNameMap[K]> = {},
+  properties: Partial<HTMLElementTagNameMap[K]>,
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[K] {
   const made = Object.assign(document.createElement(name), properties);
@@ -420,25 +408,23 @@ const pace = find<HTMLSelectElement>("pace");
 /** The bytes per read that were last valid, as the field may be empty while someone types. */
 let readSize = size.valueAsNumber;
 let isRunning = true;
-let stream: Stream | undefined;
+let stream = new Stream();
 
 run.onclick = () => {
   if (run.ariaDisabled === "true") return;
   setRunning(!isRunning);
-  stream?.tell();
-  stream?.goOn();
+  stream.goOn();
 };
 step.onclick = () => {
   if (step.ariaDisabled === "true") return;
   setRunning(false);
-  stream?.tell();
-  stream?.ask();
+  stream.ask();
 };
 find("restart").onclick = () => {
   reads.replaceChildren();
   for (const text of [total, ex1Tally, solnTally]) text.textContent = "";
-  say("Connecting to the server.");
   setRunning(true);
+  say("Connecting to the server.");
   startStream();
 };
 size.oninput = () => {
@@ -449,7 +435,6 @@ size.onchange = () => {
   readSize = Math.min(Math.max(wanted, Number(size.min)), Number(size.max));
   size.value = `${readSize}`;
 };
-pace.onchange = () => stream?.goOn();
+pace.onchange = () => stream.goOn();
 
-startStream();
 await showCode();

@@ -9,11 +9,11 @@
  * @module
  */
 
-import { Browser, ROOT, type Screen, startPage } from "./testing.ts";
+import { Browser, type Screen, startPage } from "./testing.ts";
 
 const PICTURES: Record<string, Screen> = {
-  "page.png": { width: 1280, height: 452 },
-  "page_narrow.png": {
+  "docs/page.png": { width: 1280, height: 452 },
+  "docs/page_narrow.png": {
     width: 390,
     height: 844,
     media: { "prefers-color-scheme": "dark" },
@@ -27,6 +27,8 @@ for (const [file, screen] of Object.entries(PICTURES)) {
   await browser.open(page.url);
   await browser.says(/ Paused\.$/);
   await browser.waitFor("return document.getAnimations().length === 0");
-  await Deno.writeFile(`${ROOT}docs/${file}`, await browser.picture());
-  console.log(`docs/${file}`);
+  const shot = await browser.devTools("Page.captureScreenshot", {});
+  const { data } = shot as { data: string };
+  await Deno.writeFile(file, Uint8Array.fromBase64(data));
+  console.log(file);
 }

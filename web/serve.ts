@@ -16,6 +16,7 @@
  */
 
 import { stripTypeScriptTypes } from "node:module";
+import { FrameWriter } from "../framing.ts";
 import {
   fail,
   formatAddress,
@@ -163,60 +164,28 @@ function report({ name, message }: Error): string {
   return text;
 }
 
-/** Starts a server at full speed on a free port, and waits until it listens. */
-async function startServer(): Promise<Address> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--allow-net=127.0.0.1",
-      "streamServer.ts",
-      "--port",
-      "0",
-      "--interval",
-      "0",
-      "--quiet",
-    ],
-    cwd: new URL("..", import.meta.url),
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  let hasEnded = false;
-  process.status.then(() => hasEnded = true);
-  addEventListener("unload", () => {
-    if (!hasEnded) process.kill("SIGKILL");
-  });
-  // A signal ends a program without the event, unless it listens.
-  Deno.addSignalListener("SIGINT", () => Deno.exit(130));
-  if (Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
-  }
-  const log = process.stderr.pipeThrough(new TextDecoderStream());
-  const port = await findPort(log);
-  log.pipeTo(new WritableStream()); // a full pipe would stop the server
-  return { hostname: "127.0.0.1", port };
+/** Starts a server that sends what streamServer.ts does at full speed. Returns where it listens. */
+function startServer(): Deno.NetAddr {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  (async () => {
+    for await (const client of listener) sendMessages(client);
+  })();
+  return listener.addr;
 }
 
-/** Returns the port on which a server listens, from what it logs. */
-async function findPort(log: ReadableStream<string>): Promise<number> {
-  let said = "";
-  for await (const text of log.values({ preventCancel: true })) {
-    said += text;
-    const port = /^Listening on .*:(\d+)$/m.exec(said)?.[1];
-    if (port !== undefined) return Number(port);
+/** Sends a client 20 messages, and ends the stream. */
+async function sendMessages(client: Deno.TcpConn): Promise<void> {
+  using connection = client;
+  const frames = new FrameWriter(connection);
+  for (let i = 0; i < 20; i++) {
+    const time = performance.timeOrigin + performance.now();
+    frames.add(`The time is ${(time / 1000).toFixed(6)}`);
   }
-  fail(`the server did not start: ${said.trim()}`);
-}
-
-/** Where a TCP server listens. */
-interface Address {
-  hostname: string;
-  port: number;
+  await frames.flush().catch(() => {}); // the page has left
 }
 
 /** Returns the address of the TCP server, if this program may connect to it. */
-function findServer(): Address {
+function findServer(): { hostname: string; port: number } {
   const hostname = readHostname(flags.hostname);
   const port = readInteger("port", flags.port, [1, 65_535]);
   const host = formatAddress({ hostname, port });
@@ -241,21 +210,19 @@ function servePage(port: number): Deno.HttpServer<Deno.NetAddr> {
       },
     }, handle);
   } catch (error) {
-    const address = `127.0.0.1:${port}`;
-    if (error instanceof Deno.errors.AddrInUse) {
+    const { name, message } = error as Error;
+    if (name === "AddrInUse") {
       fail(
         `port ${port} is taken, perhaps by this program in another terminal. Stop that one, or take any free port: --web-port 0`,
       );
     }
-    if (error instanceof Deno.errors.NotCapable) {
+    if (name === "NotCapable") {
       fail(
-        `Deno was not allowed to listen on ${address}. Start the page as a task: deno task web`,
+        `Deno was not allowed to listen on 127.0.0.1:${port}. Start the page as a task: deno task web`,
       );
     }
     fail(
-      `cannot listen on ${address} (${
-        (error as Error).message
-      }). Take any free port: --web-port 0`,
+      `cannot listen on 127.0.0.1:${port} (${message}). Take any free port: --web-port 0`,
     );
   }
 }
@@ -291,10 +258,8 @@ const webPort = readInteger("web-port", flags["web-port"], [0, 65_535]);
 
 /** What was last said about why there is no connection. */
 let reported = "";
-const server = flags.demo ? await startServer() : findServer();
+const server = flags.demo ? startServer() : findServer();
 const address = formatAddress(server);
-// From here on, this program starts no other.
-Deno.permissions.revokeSync({ name: "run" });
 const page = servePage(webPort);
 const hosts = ["127.0.0.1", "localhost"].map((name) =>
   new URL(`http://${name}:${page.addr.port}`).host

@@ -5,81 +5,111 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
-import {
-  freePort,
-  type Script,
-  startProcess,
-  until,
-  within,
-  writeAll,
-} from "../tests/testing.ts";
+import { type Script, startProcess, until } from "../tests/testing.ts";
 
-/** This project's folder. */
-export const ROOT: string = fileURLToPath(new URL("../", import.meta.url));
+/** Twenty messages as the server sends them. */
+export const TIMES: string[] = Array.from(
+  { length: 20 },
+  (_, i) => `The time is 1795392089.6955${10 + i}`,
+);
 
 /** Starts `deno task web`, without what the task does before. */
-export function startWeb(args: string[], root = ROOT): Script {
+export function startWeb(args: string[]): Script {
   const [, run, ...flags] = config.tasks.web.command.split(" ");
-  const file = root + flags.pop();
-  const absolute = flags.map((flag) =>
-    flag.replace(/^--allow-read=.*/, `--allow-read=${root}`)
-  );
-  const allowed = root === ROOT ? flags : absolute;
-  return startProcess(
-    [Deno.execPath(), run, "--no-prompt", ...allowed, file, ...args],
-  );
+  return startProcess([Deno.execPath(), run, "--no-prompt", ...flags, ...args]);
 }
 
+/** The running program that serves the page, and the address to open, without a slash at its end. */
+export type Page = Script & { url: string };
+
 /** Starts the page on a free port, and waits until it can be opened. */
-export async function startPage(args: string[], root = ROOT): Promise<Page> {
-  const script = startWeb(["--web-port", "0", ...args], root);
+export async function startPage(args: string[]): Promise<Page> {
+  const script = startWeb(["--web-port", "0", ...args]);
   try {
     const [, url] = await script.stderr.waitFor(/^Open (http:\S+) in /m);
-    return new Page(script, url);
+    return Object.assign(script, { url });
   } catch (error) {
     await script[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-/** The running program that serves the page. */
-export class Page implements AsyncDisposable {
-  /** Its process. */
-  readonly script: Script;
-  /** The address to open, without a slash at its end. */
-  readonly url: string;
-
-  /** Constructs a new instance. */
-  constructor(script: Script, url: string) {
-    this.script = script;
-    this.url = url;
-  }
-
-  /** Ends it as `kill` does, so that the server of `--demo` ends too. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.script.kill("SIGTERM");
-    await this.script.result();
-    await this.script[Symbol.asyncDispose]();
-  }
-}
-
 /** What a test of the page works with. */
 export interface Stage {
-  /** A page that reads from `tcpPort`. */
+  /** A page that reads from `server`. */
   page: Page;
-  /** The TCP port from which that page reads. It is free at first. */
-  tcpPort: number;
+  server: TcpServer;
 }
 
 /** Runs a test with a page of its own. */
 export async function withPage(
   fn: (stage: Stage) => Promise<void>,
 ): Promise<void> {
-  const tcpPort = freePort();
-  await using page = await startPage(["--port", `${tcpPort}`]);
-  await fn({ page, tcpPort });
+  await using server = new TcpServer();
+  await using page = await startPage(["--port", `${server.port}`]);
+  await fn({ page, server });
+}
+
+/** A server for the page's program. */
+export class TcpServer implements AsyncDisposable {
+  /** The port on which it listens. */
+  readonly port: number;
+  /** What each client gets before its stream ends. Without it, the stream stays open. */
+  bytes?: Uint8Array;
+  /** How many bytes have been sent. */
+  sent = 0;
+  readonly #listener: Deno.TcpListener;
+  readonly #clients: Deno.TcpConn[] = [];
+  readonly #serving: Promise<void>;
+  #left = 0;
+
+  /** Constructs a new instance. */
+  constructor(port = 0, bytes?: Uint8Array) {
+    this.bytes = bytes;
+    this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
+    this.port = this.#listener.addr.port;
+    this.#serving = this.#serve();
+  }
+
+  /** Waits for the client with a number, from 1. */
+  async client(number = 1): Promise<Deno.TcpConn> {
+    await until(() => "a client", () => this.#clients.length >= number);
+    return this.#clients[number - 1];
+  }
+
+  /** Waits until a number of clients have closed their connection. */
+  async left(number = 1): Promise<void> {
+    await until(() => "a client to leave", () => this.#left >= number);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#serving;
+    for (const client of this.#clients) client.close();
+  }
+
+  async #serve(): Promise<void> {
+    for await (const client of this.#listener) {
+      this.#clients.push(client);
+      this.#drain(client).catch(() => {}).finally(() => this.#left++);
+      this.#send(client).catch(() => {}); // The client has left.
+    }
+  }
+
+  async #send(client: Deno.TcpConn): Promise<void> {
+    if (this.bytes === undefined) return;
+    for (let rest = this.bytes; rest.length > 0;) {
+      const count = await client.write(rest);
+      this.sent += count;
+      rest = rest.subarray(count);
+    }
+    await client.closeWrite();
+  }
+
+  async #drain(client: Deno.TcpConn): Promise<void> {
+    while (await client.read(new Uint8Array(1024)) !== null);
+  }
 }
 
 /** What the page is shown on. */
@@ -94,34 +124,33 @@ export interface Screen {
 
 /** A headless Chromium with one page. Disposing of it ends all its processes. */
 export class Browser implements AsyncDisposable {
-  readonly #driver: Deno.ChildProcess;
-  #session = "";
-  #debuggerAddress = "";
+  readonly #driver: Script;
+  readonly #session: string;
 
-  private constructor() {
-    this.#driver = new Deno.Command("chromedriver", {
-      args: ["--port=0"],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
+  private constructor(driver: Script, session: string) {
+    this.#driver = driver;
+    this.#session = session;
   }
 
   /** Starts a browser. */
   static async start(): Promise<Browser> {
-    const browser = new Browser();
+    const driver = startProcess(["chromedriver", "--port=0"]);
     try {
-      await browser.#connect();
-      return browser;
+      const [, port] = await driver.stdout.waitFor(
+        /successfully on port (\d+)/,
+      );
+      const sessions = `http://127.0.0.1:${port}/session`;
+      // As root, as in a container, Chromium starts without its sandbox only.
+      const args = ["--headless", "--no-sandbox", "--hide-scrollbars"];
+      const options = { "goog:chromeOptions": { args } };
+      const { sessionId } = await send(sessions, {
+        capabilities: { alwaysMatch: options },
+      }) as { sessionId: string };
+      return new Browser(driver, `${sessions}/${sessionId}`);
     } catch (error) {
-      await browser[Symbol.asyncDispose]();
+      await driver[Symbol.asyncDispose]();
       throw error;
     }
-  }
-
-  /** The address of Chromium's debugger, `HOST:PORT`. */
-  get debuggerAddress(): string {
-    return this.#debuggerAddress;
   }
 
   /** Opens a page, and waits until it is loaded. */
@@ -167,53 +196,28 @@ export class Browser implements AsyncDisposable {
 
   /** Sets what the page is shown on. */
   async show({ width, height, media = {} }: Screen): Promise<void> {
-    await this.#devTools("Emulation.setDeviceMetricsOverride", {
+    await this.devTools("Emulation.setDeviceMetricsOverride", {
       width,
       height,
       deviceScaleFactor: 1,
       mobile: false,
     });
     const features = Object.entries(media);
-    await this.#devTools("Emulation.setEmulatedMedia", {
+    await this.devTools("Emulation.setEmulatedMedia", {
       features: features.map(([name, value]) => ({ name, value })),
     });
   }
 
-  /** Returns a picture of the page, in PNG. */
-  async picture(): Promise<Uint8Array<ArrayBuffer>> {
-    const shot = await this.#devTools("Page.captureScreenshot", {});
-    return Uint8Array.fromBase64((shot as { data: string }).data);
+  /** Sends a command of the Chrome DevTools Protocol. Returns its result. */
+  devTools(cmd: string, params: unknown): Promise<unknown> {
+    return send(`${this.#session}/goog/cdp/execute`, { cmd, params });
   }
 
   /** Ends the browser and chromedriver. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#session !== "") await fetch(this.#session, { method: "DELETE" });
-    this.#driver.kill("SIGKILL");
-    await this.#driver.status;
+    await fetch(this.#session, { method: "DELETE" });
+    await this.#driver[Symbol.asyncDispose]();
   }
-
-  async #connect(): Promise<void> {
-    const port = await findPort(this.#driver.stdout);
-    const sessions = `http://127.0.0.1:${port}/session`;
-    // As root, as in a container, Chromium starts without its sandbox only.
-    const args = ["--headless", "--no-sandbox", "--hide-scrollbars"];
-    const options = { "goog:chromeOptions": { args } };
-    const { sessionId, capabilities } = await send(sessions, {
-      capabilities: { alwaysMatch: options },
-    }) as Session;
-    this.#session = `${sessions}/${sessionId}`;
-    this.#debuggerAddress = capabilities["goog:chromeOptions"].debuggerAddress;
-  }
-
-  #devTools(cmd: string, params: unknown): Promise<unknown> {
-    return send(`${this.#session}/goog/cdp/execute`, { cmd, params });
-  }
-}
-
-/** What chromedriver says of a browser that it has started. */
-interface Session {
-  sessionId: string;
-  capabilities: { "goog:chromeOptions": { debuggerAddress: string } };
 }
 
 /** Returns whether there is a chromedriver here that may be started. */
@@ -224,17 +228,6 @@ export async function hasChromedriver(): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** Returns the port that chromedriver has chosen. */
-async function findPort(stdout: ReadableStream<Uint8Array<ArrayBuffer>>) {
-  let said = "";
-  for await (const text of stdout.pipeThrough(new TextDecoderStream())) {
-    said += text;
-    const port = /successfully on port (\d+)/.exec(said)?.[1];
-    if (port !== undefined) return port;
-  }
-  throw new Error(`Cannot start chromedriver: ${said}`);
 }
 
 /** Sends a command of the WebDriver protocol. Returns its value. */
@@ -248,68 +241,4 @@ async function send(url: string, body: unknown): Promise<unknown> {
     throw new Error(`Cannot drive the browser: ${value.message}`);
   }
   return value;
-}
-
-/** A server that sends bytes to the page's program. */
-export class TcpServer implements AsyncDisposable {
-  readonly #listener: Deno.TcpListener;
-  readonly #connections: Deno.TcpConn[] = [];
-  readonly #accepted = Promise.withResolvers<void>();
-  readonly #left = Promise.withResolvers<void>();
-  readonly #serving: Promise<void>;
-
-  /** Listens, and sends each client what `send` writes. Then it ends the stream. */
-  constructor(
-    port: number,
-    send?: (client: Deno.TcpConn) => Promise<void>,
-  ) {
-    this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
-    this.#serving = this.#serve(send);
-  }
-
-  /** Settles when there is a client. */
-  get accepted(): Promise<void> {
-    return within(this.#accepted.promise, () => "a client");
-  }
-
-  /** Settles when a client has closed its connection. */
-  get left(): Promise<void> {
-    return within(this.#left.promise, () => "a client to leave");
-  }
-
-  /** Sends bytes to the first client. */
-  async write(bytes: Uint8Array): Promise<void> {
-    await this.accepted;
-    await writeAll(this.#connections[0], bytes);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
-    await this.#serving;
-    for (const connection of this.#connections) connection.close();
-  }
-
-  async #serve(send?: (client: Deno.TcpConn) => Promise<void>): Promise<void> {
-    try {
-      for await (const connection of this.#listener) {
-        this.#connections.push(connection);
-        this.#accepted.resolve();
-        drain(connection).finally(() => this.#left.resolve());
-        send?.(connection).then(() => connection.closeWrite()).catch(() => {
-          // The client has left.
-        });
-      }
-    } catch (error) {
-      if (!(error instanceof Deno.errors.BadResource)) throw error;
-    }
-  }
-}
-
-/** Reads until the other side closes. */
-async function drain(connection: Deno.TcpConn): Promise<void> {
-  try {
-    while (await connection.read(new Uint8Array(1024)) !== null);
-  } catch {
-    // It is closed already.
-  }
 }
