@@ -15,7 +15,7 @@ const PICTURES: Record<string, Screen> = {
   "docs/page.png": { width: 1280, height: 452 },
   "docs/page_narrow.png": {
     width: 390,
-    height: 844,
+    height: 874,
     media: { "prefers-color-scheme": "dark" },
   },
 };

@@ -216,13 +216,8 @@ function servePage(port: number): Deno.HttpServer<Deno.NetAddr> {
         `port ${port} is taken, perhaps by this program in another terminal. Stop that one, or take any free port: --web-port 0`,
       );
     }
-    if (name === "NotCapable") {
-      fail(
-        `Deno was not allowed to listen on 127.0.0.1:${port}. Start the page as a task: deno task web`,
-      );
-    }
     fail(
-      `cannot listen on 127.0.0.1:${port} (${message}). Take any free port: --web-port 0`,
+      `cannot listen on 127.0.0.1:${port} (${message}). Start the page as a task, on any free port: deno task web --web-port 0`,
     );
   }
 }
