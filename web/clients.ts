@@ -31,7 +31,6 @@ export class Client {
   #received: Uint8Array = new Uint8Array();
   #bytes = 0;
 
-  /** Constructs a new instance. */
   constructor(options: { keepsRest: boolean }) {
     this.keepsRest = options.keepsRest;
   }

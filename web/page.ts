@@ -35,8 +35,8 @@ class Stream {
   #reads = 0;
   #bytes = 0;
   #isAsked = false;
-  /** When the page has asked for a read, in milliseconds. */
-  #asked = 0;
+  /** When the next read is due, in milliseconds. A read that is late does not delay the others. */
+  #due = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
@@ -54,7 +54,7 @@ class Stream {
     // The screen paces the reads: a page that is slow or hidden asks for fewer.
     this.#timer = setTimeout(
       () => requestAnimationFrame(() => isRunning && this.ask()),
-      this.#asked + 1000 / Number(pace.value) - performance.now() - 10,
+      this.#due - performance.now() - 10,
     );
   }
 
@@ -62,7 +62,8 @@ class Stream {
   ask(): void {
     if (this.#isAsked || this.#socket.readyState !== WebSocket.OPEN) return;
     this.#isAsked = true;
-    this.#asked = performance.now();
+    const interval = 1000 / Number(pace.value);
+    this.#due = Math.max(this.#due + interval, performance.now());
     this.#socket.send(`${readSize}`);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => say("No bytes for 5 s. Waiting."), 5000);
@@ -108,8 +109,8 @@ class Stream {
     const left = this.#ex1.read(read);
     const right = this.#soln.read(read);
     addRow(
-      element("td", { className: "number quiet" }, `${this.#reads}`),
-      element("td", { className: "brings" }, ...drawRead(runs)),
+      element("td", "number quiet", `${this.#reads}`),
+      element("td", "", ...drawRead(runs)),
       drawClient("Ex1", runs, this.#ex1, left),
       drawClient("01Soln", runs, this.#soln, right),
     );
@@ -193,18 +194,19 @@ function drawRead(runs: Run[]): HTMLElement[] {
   for (const run of runs) {
     const label = element(
       "span",
-      { className: "label", ariaHidden: "true" },
-      element("span", {}, run.name),
-      element("span", {}, run.detail),
+      "label",
+      element("span", "", run.name),
+      element("span", "", run.detail),
     );
+    label.ariaHidden = "true";
     let longest = 0;
     for (let rest = run.bytes; rest.length > 0;) {
       if (room === 0) {
-        lines.push(element("div", { className: "line" }));
+        lines.push(element("div", "line"));
         room = LINE_LENGTH;
       }
       const bytes = rest.subarray(0, room);
-      const part = element("span", {}, drawCells(run, bytes));
+      const part = element("span", "", drawCells(run, bytes));
       lines.at(-1)!.append(part);
       // A run that goes on in the next line has its label where there is most room.
       if (bytes.length > longest) part.append(label);
@@ -219,18 +221,16 @@ function drawRead(runs: Run[]): HTMLElement[] {
 /** Draws bytes as cells that a screen reader reads as one thing. */
 function drawCells({ kind, name, detail }: Run, bytes: Uint8Array) {
   const shown = cells(bytes);
-  const text = `${name}${detail}: ${shown.join("")}`;
-  return element(
+  const drawn = element(
     "span",
-    { className: "cells", role: "img", ariaLabel: text, title: text },
+    "cells",
     ...shown.map((cell) =>
-      element(
-        "span",
-        { className: cell.length > 1 ? `${kind} hex` : kind },
-        cell,
-      )
+      element("span", cell.length > 1 ? `${kind} hex` : kind, cell)
     ),
   );
+  drawn.role = "img";
+  drawn.title = drawn.ariaLabel = `${name}${detail}: ${shown.join("")}`;
+  return drawn;
 }
 
 /** Draws a client's column of a row: what it does with the read, or that it has stopped. */
@@ -240,17 +240,14 @@ function drawClient(
   client: Client,
   reaction: Reaction | undefined,
 ): HTMLElement {
+  const drawn = reaction === undefined
+    ? [element("span", "hidden", "stopped")]
+    : drawReaction(runs, client, reaction);
   return element(
     "td",
-    { className: reaction === undefined ? "client stopped" : "client" },
-    element("span", { className: "who" }, name),
-    element(
-      "div",
-      {},
-      ...reaction === undefined
-        ? [element("span", { className: "hidden" }, "stopped")]
-        : drawReaction(runs, client, reaction),
-    ),
+    reaction === undefined ? "client stopped" : "client",
+    element("span", "who", name),
+    element("div", "", ...drawn),
   );
 }
 
@@ -260,31 +257,28 @@ function drawReaction(
   { keepsRest, thrownAway, has, failure }: Client,
   { messages, rest, of }: Reaction,
 ): HTMLElement[] {
-  const paragraph = (className: string, ...children: (Node | string)[]) =>
-    element("p", { className }, ...children);
   const drawn = messages.map((text) =>
-    paragraph("message", element("bdi", { dir: "ltr" }, clip(visible(text))))
+    element("p", "message", clip(visible(text)))
   );
   if (failure !== undefined) {
     const what = thrownAway > 0 ? "has lost its place" : "cannot go on";
     const { offset, reason } = failure;
-    drawn.push(
-      paragraph("failure", `✗ ${what}: at byte ${offset} it ${reason}`),
-    );
+    const text = `✗ ${what}: at byte ${offset} it ${reason}`;
+    drawn.push(element("p", "failure", text));
   } else if (messages.length === 0) {
     const max = of ?? HEADER_LENGTH;
-    drawn.push(paragraph(
-      "quiet",
-      element("progress", { value: has, max, ariaHidden: "true" }),
-      `has ${has} of ${max} ${of === undefined ? "header bytes" : "bytes"}`,
-    ));
+    const unit = of === undefined ? "header bytes" : "bytes";
+    const bar = element("progress", "");
+    Object.assign(bar, { value: has, max, ariaHidden: "true" });
+    drawn.push(element("p", "quiet", bar, `has ${has} of ${max} ${unit}`));
   } else if (rest === 0) {
-    drawn.push(paragraph("quiet", "no bytes after the message"));
+    drawn.push(element("p", "quiet", "no bytes after the message"));
   } else {
-    drawn.push(paragraph(
+    drawn.push(element(
+      "p",
       keepsRest ? "rest" : "rest lost",
       `${keepsRest ? "keeps" : "throws away"} ${count(rest, "byte")}`,
-      element("span", { className: "bytes" }, ...drawLast(runs, rest)),
+      element("span", "bytes", ...drawLast(runs, rest)),
     ));
   }
   return drawn;
@@ -305,7 +299,9 @@ function drawLast(runs: Run[], length: number): HTMLElement[] {
 /** Adds a row. */
 function addRow(...columns: HTMLElement[]): void {
   for (const column of columns) column.role = "cell";
-  reads.append(element("tr", { role: "row" }, ...columns));
+  const row = element("tr", "", ...columns);
+  row.role = "row";
+  reads.append(row);
   if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
 }
 
@@ -379,13 +375,14 @@ async function showCode(): Promise<void> {
     `Your streamClientEx1.ts has ${own} This column still shows what the line above does.`;
 }
 
-/** Returns a new element, with properties and children. */
+/** Returns a new element. */
 function element<K extends keyof HTMLElementTagNameMap>(
   name: K,
-  properties: Partial<HTMLElementTagNameMap[K]>,
+  className: string,
   ...children: (Node | string)[]
 ): HTMLElementTagNameMap[K] {
-  const made = Object.assign(document.createElement(name), properties);
+  const made = document.createElement(name);
+  made.className = className;
   made.append(...children);
   return made;
 }

@@ -91,7 +91,7 @@ test("text from the network stays text that can be seen", async ({ browser, page
   await browser.says(/^Ex1 .* Paused\.$/);
   const shown = () =>
     browser.run<string[]>(
-      "return Array.from(document.querySelectorAll('td:last-child bdi'), (text) => text.textContent)",
+      "return Array.from(document.querySelectorAll('td:last-child .message'), (text) => text.textContent)",
     );
   await browser.waitFor("return reads.rows.length === 2");
   assertEquals(await shown(), [texts[0], "a\\u{202e}b\\u{1b}[2J\\u{2028}"]);

@@ -35,14 +35,13 @@ export async function startPage(args: string[]): Promise<Page> {
   }
 }
 
-/** What a test of the page works with. */
+/** What a test works with: a page, and the server from which it reads. */
 export interface Stage {
-  /** A page that reads from `server`. */
   page: Page;
   server: TcpServer;
 }
 
-/** Runs a test with a page of its own. */
+/** Runs a test on a stage of its own. */
 export async function withPage(
   fn: (stage: Stage) => Promise<void>,
 ): Promise<void> {
@@ -53,7 +52,6 @@ export async function withPage(
 
 /** A server for the page's program. */
 export class TcpServer implements AsyncDisposable {
-  /** The port on which it listens. */
   readonly port: number;
   /** What each client gets before its stream ends. Without it, the stream stays open. */
   bytes?: Uint8Array;
@@ -64,7 +62,6 @@ export class TcpServer implements AsyncDisposable {
   readonly #serving: Promise<void>;
   #left = 0;
 
-  /** Constructs a new instance. */
   constructor(port = 0, bytes?: Uint8Array) {
     this.bytes = bytes;
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
@@ -112,11 +109,9 @@ export class TcpServer implements AsyncDisposable {
   }
 }
 
-/** What the page is shown on. */
+/** What the page is shown on, in CSS pixels. */
 export interface Screen {
-  /** Width in CSS pixels. */
   width: number;
-  /** Height in CSS pixels. */
   height: number;
   /** Media features, such as `{ "prefers-color-scheme": "dark" }`. */
   media?: Record<string, string>;
