@@ -11,10 +11,9 @@
 
 import { bold, setColorEnabled } from "@std/fmt/colors";
 import { printOrEnd } from "./command_line.ts";
+import { exitOnSignals, kill, startDeno } from "./processes.ts";
 
-const root = new URL("../", import.meta.url);
-/** The processes that are running. */
-const children = new Set<Deno.ChildProcess>();
+const RUN = ["run", "--quiet", "--allow-net=127.0.0.1"];
 
 async function main(): Promise<void> {
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
@@ -30,7 +29,7 @@ async function main(): Promise<void> {
 
   heading("What the servers printed");
   for (const server of [paced, fast]) {
-    stop(server.process);
+    kill(server.process);
     printOrEnd(abbreviate(await server.output));
   }
   heading("What the difference means");
@@ -54,7 +53,13 @@ interface Server {
 
 /** Starts a server on a free port, and waits until it listens. */
 async function startServer(...args: string[]): Promise<Server> {
-  const process = start("streamServer.ts", ["--port", "0", ...args], "piped");
+  const process = startDeno([
+    ...RUN,
+    "streamServer.ts",
+    "--port",
+    "0",
+    ...args,
+  ]);
   const output = new Response(process.stdout).text();
   let said = "";
   const lines = process.stderr.pipeThrough(new TextDecoderStream());
@@ -68,24 +73,8 @@ async function startServer(...args: string[]): Promise<Server> {
 
 /** Runs a client to its end. Returns whether it succeeded. */
 async function runClient(file: string, { port }: Server): Promise<boolean> {
-  return (await start(file, ["--port", port], "inherit").status).success;
-}
-
-function start(
-  file: string,
-  args: string[],
-  output: "piped" | "inherit",
-): Deno.ChildProcess {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-net=127.0.0.1", file, ...args],
-    cwd: root,
-    stdin: "null",
-    stdout: output,
-    stderr: output,
-  }).spawn();
-  children.add(child);
-  child.status.then(() => children.delete(child));
-  return child;
+  const client = startDeno([...RUN, file, "--port", port], "inherit");
+  return (await client.status).success;
 }
 
 /** Returns the first and the last message for each client, and how many are between them. */
@@ -101,20 +90,6 @@ function heading(text: string): void {
   printOrEnd(`\n${bold(`== ${text} ==`)}`);
 }
 
-/** Ends a process that may have ended by itself. */
-function stop(child: Deno.ChildProcess): void {
-  try {
-    child.kill("SIGKILL");
-  } catch {
-    // It has just ended.
-  }
-}
-
-// No process is left, whatever ends the program.
-globalThis.addEventListener("unload", () => children.forEach(stop));
-Deno.addSignalListener("SIGINT", () => Deno.exit(130));
-if (Deno.build.os !== "windows") {
-  Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
-}
+exitOnSignals();
 await main();
 Deno.exit();

@@ -15,10 +15,8 @@
  * @module
  */
 
-import { basename } from "node:path";
 import { green, red, setColorEnabled } from "@std/fmt/colors";
 import {
-  escapeControls,
   fail,
   MAX_SEED,
   printOrEnd,
@@ -26,118 +24,89 @@ import {
   readFlags,
   readInteger,
 } from "./command_line.ts";
+import { deliver, makeDeliveries, randomFrom } from "./exercise_deliveries.ts";
 import {
-  deliver,
-  type Delivery,
-  makeDeliveries,
-  randomFrom,
-} from "./exercise_deliveries.ts";
-import {
-  type Complaint,
-  findFiles,
+  findPrograms,
   load,
-  programOf,
+  type Program,
   typeCheck,
 } from "./exercise_files.ts";
 import { report } from "./exercise_report.ts";
 import { startAll, type Trial } from "./exercise_runs.ts";
 import { judge } from "./exercise_verdict.ts";
+import { exitOnSignals } from "./processes.ts";
 
 /** What came of a client. */
 interface Result {
-  file: string;
+  program: Program;
   /** Why it cannot be started, if it cannot. */
   obstacle?: string;
   trials: Trial[];
   /** What TypeScript says about it. */
-  mistake?: Complaint;
+  typeError?: string;
 }
 
 async function main(): Promise<void> {
-  const deliveries = makeDeliveries(randomFrom(seed));
-  if (flags.serve !== "") return await serve(deliveries);
-  const files = await findFiles(
+  if (flags.serve !== "") return await serve();
+  const programs = await findPrograms(
     flags._.length === 0 ? ["streamClientEx1.ts"] : flags._,
   );
   const results = flags.json
-    ? await checkForScript(deliveries, files)
-    : files.length === 1
-    ? [await checkOne(deliveries, files[0])]
-    : await checkMany(deliveries, files);
+    ? await checkForScript(programs)
+    : programs.length === 1
+    ? [await checkOne(programs[0])]
+    : await checkMany(programs);
   Deno.exit(results.every(hasPassed) ? 0 : 1);
 }
 
 /** Checks a client, and prints a line per delivery and a report about the first that failed. */
-async function checkOne(
-  deliveries: Delivery[],
-  file: string,
-): Promise<Result> {
-  const name = basename(file);
-  const result = await check(deliveries, file, (trial) => {
-    if (trial === undefined) {
-      printOrEnd(`Checking ${name} (to repeat this run: --seed ${seed})`);
-      return;
-    }
-    const verdict = judge(trial) === undefined
-      ? green("passed")
-      : red("FAILED");
-    printOrEnd(`${verdict}  ${trial.delivery.name}`);
-  });
-  const { obstacle, trials, mistake } = result;
-  if (obstacle !== undefined) fail(`${name} cannot be started: ${obstacle}`);
-  const passed = trials.filter((trial) => judge(trial) === undefined).length;
-  printOrEnd(`${passed} of ${trials.length} passed`);
-  if (mistake !== undefined) {
-    const place = mistake.place === undefined ? "" : ` about ${mistake.place}`;
-    printOrEnd(
-      `\nTypeScript says${place}: ${escapeControls(mistake.message)}`,
-    );
+async function checkOne(program: Program): Promise<Result> {
+  const result = await check(program, printOrEnd);
+  const { obstacle, trials, typeError } = result;
+  if (obstacle !== undefined) {
+    fail(`${program.name} cannot be started: ${obstacle}`);
   }
-  if (passed < trials.length) printOrEnd(`\n${report(trials, file, seed)}`);
+  printOrEnd(`${passedIn(result)} of ${trials.length} passed`);
+  if (typeError !== undefined) printOrEnd(`\nTypeScript says: ${typeError}`);
+  if (!hasPassed(result)) printOrEnd(`\n${report(trials, program, seed)}`);
   return result;
 }
 
 /** Checks clients in turn, and prints a table. */
-async function checkMany(
-  deliveries: Delivery[],
-  files: string[],
-): Promise<Result[]> {
-  const names = files.map((file) => escapeControls(basename(file)));
-  const width = Math.max("file".length, ...names.map(({ length }) => length));
+async function checkMany(programs: Program[]): Promise<Result[]> {
+  const names = ["file", ...programs.map(({ name }) => name)];
+  const width = Math.max(...names.map(({ length }) => length));
   printOrEnd(`${"file".padEnd(width)}  passed    first fault`);
   const results: Result[] = [];
-  for (const [i, file] of files.entries()) {
-    const result = await check(deliveries, file);
+  for (const program of programs) {
+    const result = await check(program);
     results.push(result);
-    const passed = `${passedIn(result)} of ${deliveries.length}`.padEnd(8);
     const color = hasPassed(result) ? green : red;
-    const row = `${names[i].padEnd(width)}  ${color(passed)}  ${
-      firstFault(result) ?? ""
-    }`;
+    const passed = `${passedIn(result)} of ${deliveries.length}`.padEnd(8);
+    const fault = firstFault(result) ?? "";
+    const row = `${program.name.padEnd(width)}  ${color(passed)}  ${fault}`;
     printOrEnd(row.trimEnd());
   }
-  const whole = results.filter(hasPassed).length;
   printOrEnd(
-    `${whole} of ${files.length} passed everything (to repeat this run: --seed ${seed})`,
+    `${
+      results.filter(hasPassed).length
+    } of ${programs.length} passed everything (to repeat this run: --seed ${seed})`,
   );
   return results;
 }
 
 /** Checks clients in turn, and prints one JSON document. */
-async function checkForScript(
-  deliveries: Delivery[],
-  files: string[],
-): Promise<Result[]> {
+async function checkForScript(programs: Program[]): Promise<Result[]> {
   const results: Result[] = [];
-  for (const file of files) results.push(await check(deliveries, file));
+  for (const program of programs) results.push(await check(program));
   const document = {
     seed,
     clients: results.map((result) => ({
-      file: result.file,
+      file: result.program.file,
       passed: passedIn(result),
       total: deliveries.length,
       error: result.obstacle,
-      typeError: result.mistake?.message,
+      typeError: result.typeError,
       deliveries: result.trials.map((trial) => ({
         name: trial.delivery.name,
         fault: judge(trial)?.what ?? null,
@@ -148,38 +117,25 @@ async function checkForScript(
   return results;
 }
 
-/** Runs a client against all deliveries. `onTrial` is called at the start, and after each. */
+/** Runs a client against all deliveries. `print` gets a line at the start, and one per delivery. */
 async function check(
-  deliveries: Delivery[],
-  file: string,
-  onTrial?: (trial?: Trial) => void,
+  program: Program,
+  print: (line: string) => void = () => {},
 ): Promise<Result> {
-  const program = await programOf(file);
-  const obstacle = await load(program, file);
-  if (obstacle !== undefined) return { file, obstacle, trials: [] };
-  onTrial?.();
-  const mistake = typeCheck(program, file);
+  const obstacle = await load(program);
+  if (obstacle !== undefined) return { program, obstacle, trials: [] };
+  print(`Checking ${program.name} (to repeat this run: --seed ${seed})`);
+  const typeError = typeCheck(program);
   const trials: Trial[] = [];
   for (const run of startAll(deliveries, program, timeout)) {
-    const { name } = deliveries[trials.length];
-    showProgress(`${basename(file)}: ${name} …`);
     const trial = await run;
     trials.push(trial);
-    showProgress("");
-    onTrial?.(trial);
+    const verdict = judge(trial) === undefined
+      ? green("passed")
+      : red("FAILED");
+    print(`${verdict}  ${trial.delivery.name}`);
   }
-  showProgress("TypeScript …");
-  const result = { file, trials, mistake: await mistake };
-  showProgress("");
-  return result;
-}
-
-/** Shows on a terminal what the program waits for. */
-function showProgress(text: string): void {
-  if (!Deno.stderr.isTerminal() || !Deno.stdout.isTerminal()) return;
-  const { columns } = Deno.consoleSize();
-  const line = escapeControls(text).slice(0, columns - 1);
-  Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${line}`));
+  return { program, trials, typeError: await typeError };
 }
 
 function hasPassed(result: Result): boolean {
@@ -197,7 +153,7 @@ function firstFault({ obstacle, trials }: Result): string | undefined {
 }
 
 /** Delivers one stream to every client that connects, until Ctrl+C. */
-async function serve(deliveries: Delivery[]): Promise<void> {
+async function serve(): Promise<void> {
   const delivery = deliveries.find(({ name }) => name === flags.serve);
   if (delivery === undefined) {
     const names = deliveries.map(({ name }) => `"${name}"`).join(", ");
@@ -245,12 +201,9 @@ const flags = readFlags(USAGE, {
   timeout: "8",
 }, { toggles: ["json"], takesFiles: true });
 const seed = readInteger("seed", flags.seed, [0, MAX_SEED]);
+const deliveries = makeDeliveries(randomFrom(seed));
 const port = readInteger("port", flags.port, [0, 65_535]);
 const timeout = 1000 * readInteger("timeout", flags.timeout, [1, 3600]);
 setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
-// On the way out, clients and temporary files go (`unload`).
-Deno.addSignalListener("SIGINT", () => Deno.exit(130));
-if (Deno.build.os !== "windows") {
-  Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
-}
+exitOnSignals();
 await main();

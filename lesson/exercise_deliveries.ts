@@ -13,14 +13,16 @@ export interface Delivery {
   messages: string[];
   /** Whether the stream breaks off inside one more message. */
   isCut: boolean;
-  stream: Uint8Array<ArrayBuffer>;
-  /** The offsets at which frames begin, then the stream's length. */
-  frames: number[];
-  /** The offsets at which pieces begin, then the stream's length. */
-  pieces: number[];
+  stream: Bytes;
+  /** The offsets at which messages end. */
+  ends: number[];
+  /** The parts of the stream that are sent one by one. */
+  pieces: Bytes[];
   /** What to think about if a client fails and nothing more is known. */
   hint: string;
 }
+
+type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Returns the next random integer from 0 to `limit` - 1. */
 export type Random = (limit: number) => number;
@@ -34,11 +36,13 @@ export function randomFrom(seed: number): Random {
   };
 }
 
-/** Returns the offsets at which a stream is cut, given those of its frames and its length. */
-type Cut = (frames: number[], size: number) => number[];
+/** Returns the offsets at which a stream is cut, given where its messages begin and its length. */
+type Cut = (starts: number[], size: number) => number[];
 
-const oneByOne: Cut = (frames) => frames;
+const oneByOne: Cut = (starts) => starts;
 const together: Cut = () => [];
+const everywhere: Cut = (_, size) =>
+  Array.from({ length: size }, (_, at) => at);
 
 /** Returns all deliveries, the simplest first, as the first failure is explained. */
 export function makeDeliveries(random: Random): Delivery[] {
@@ -57,14 +61,13 @@ export function makeDeliveries(random: Random): Delivery[] {
     delivery(
       "header cut in two",
       texts(5),
-      (frames) =>
-        frames.slice(0, -1).flatMap((at, i) => [at, at + 1 + (4 * i) % 9]),
+      (starts) => starts.flatMap((at, i) => [at, at + 1 + (4 * i) % 9]),
       "A read may bring less than a header. When may your client look at the length, and what does it do until then?",
     ),
     delivery(
       "byte by byte",
       texts(3),
-      (_, size) => Array.from({ length: size }, (_, at) => at),
+      everywhere,
       "A read may bring a single byte. Does your client keep what it has, header or text, until the rest has come?",
     ),
     delivery(
@@ -76,7 +79,7 @@ export function makeDeliveries(random: Random): Delivery[] {
     delivery(
       "several messages in one read",
       short,
-      (frames) => frames.filter((_, i) => i % 4 === 0),
+      (starts) => starts.filter((_, i) => i % 4 === 0),
       "When a message has been taken out, what is left may hold another complete one. Does your client look again before it waits for more bytes?",
     ),
     delivery(
@@ -89,7 +92,7 @@ export function makeDeliveries(random: Random): Delivery[] {
       "text outside ASCII",
       // The first has a cut in each character, as most wrong clients get no further.
       ["🙂🚲🙂🚲🙂🚲", ...texts(7, FOREIGN_WORDS)],
-      (_, size) => Array.from({ length: Math.ceil(size / 3) }, (_, i) => 3 * i),
+      (...stream) => everywhere(...stream).filter((at) => at % 3 === 0),
       "The header counts bytes. In UTF-8 a character such as ü or 🙂 takes 2 to 4 of them, and a read may end inside one. What does your client count, and when does it turn bytes into text?",
     ),
     delivery(
@@ -108,9 +111,7 @@ export function makeDeliveries(random: Random): Delivery[] {
     delivery(
       "random cuts",
       texts(24).flatMap((text, i) => [text, ...short.slice(i, i + 1)]),
-      (_, size) =>
-        Array.from({ length: size }, (_, at) => at)
-          .filter(() => random(12) === 0),
+      (...stream) => everywhere(...stream).filter(() => random(12) === 0),
       "Pieces end anywhere: inside a header, inside a text, between messages. What your client prints must not depend on how many bytes a read happens to bring.",
     ),
   ];
@@ -122,18 +123,28 @@ function delivery(
   messages: string[],
   cut: Cut,
   hint: string,
-  cutFrame?: Uint8Array<ArrayBuffer>,
+  cutFrame: Bytes = new Uint8Array(),
 ): Delivery {
-  const parts = messages.map((text) => encodeFrame(text));
-  if (cutFrame !== undefined) parts.push(cutFrame);
-  const frames = [0];
-  for (const part of parts) frames.push(frames.at(-1)! + part.length);
-  const size = frames.at(-1)!;
+  const frames = [...messages.map((text) => encodeFrame(text)), cutFrame];
+  const starts: number[] = [];
+  let size = 0;
+  for (const { length } of frames) {
+    starts.push(size);
+    size += length;
+  }
   const stream = new Uint8Array(size);
-  parts.forEach((part, i) => stream.set(part, frames[i]));
-  const pieces = [...new Set([0, ...cut(frames, size), size])];
-  const isCut = cutFrame !== undefined;
-  return { name, messages, isCut, stream, frames, pieces, hint };
+  frames.forEach((frame, i) => stream.set(frame, starts[i]));
+  const cuts = cut(starts, size).filter((at) => at < size);
+  const offsets = [...new Set([0, ...cuts, size])];
+  return {
+    name,
+    messages,
+    isCut: cutFrame.length > 0,
+    stream,
+    ends: starts.slice(1),
+    pieces: offsets.slice(1).map((end, i) => stream.subarray(offsets[i], end)),
+    hint,
+  };
 }
 
 const WORDS = ["amber", "birch", "coral", "delta", "fjord", "grove", "heron"];
@@ -157,24 +168,23 @@ const PAUSE = 5;
  * Sends a client the pieces of a delivery, and waits until it leaves.
  *
  * @param onPiece Called before each piece. If it returns a promise, the next
- * piece waits for that too. `message` is the text whose frame this piece ends.
+ * piece waits for that too. It is told whether this piece ends a message.
  */
 export async function deliver(
-  { messages, stream, frames, pieces }: Delivery,
+  { ends, pieces }: Delivery,
   client: Deno.TcpConn,
-  onPiece: (message?: string) => Promise<void> | void,
+  onPiece: (endsMessage: boolean) => Promise<void> | void,
 ): Promise<void> {
   using connection = client;
   connection.setNoDelay();
   const writer = connection.writable.getWriter();
-  let start = 0;
-  for (const end of pieces.slice(1)) {
-    const frame = end === 0 ? 0 : frames.indexOf(end);
-    const pause = onPiece(messages[frame - 1]);
-    await writer.write(stream.subarray(start, end));
+  let sent = 0;
+  for (const piece of pieces) {
+    sent += piece.length;
+    const pause = onPiece(ends.includes(sent));
+    await writer.write(piece);
     await pause;
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
-    start = end;
   }
   await connection.closeWrite();
   // To close with unread input would reset the connection under the client.

@@ -4,9 +4,8 @@
  * notices nothing.
  *
  * ```text
- * \0asks 16\0   a read begins, with room for 16 bytes
- * \0got 7\0     it brought 7 bytes
- * \0got null\0  it brought the end of the stream
+ * \0read 7 of 16\0     a read with room for 16 bytes brought 7
+ * \0read null of 16\0  it brought the end of the stream
  * ```
  *
  * @module
@@ -20,16 +19,12 @@ async function connectAndReport(
   const connection = await connect(options);
   const read = connection.read;
   connection.read = async (buffer) => {
-    report(`asks ${buffer?.length}`);
     const size = await read.call(connection, buffer);
-    report(`got ${size}`);
+    const report = `\0read ${size} of ${buffer.length}\0`;
+    Deno.stderr.writeSync(new TextEncoder().encode(report));
     return size;
   };
   return connection;
-}
-
-function report(what: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(`\0${what}\0`));
 }
 
 Object.assign(Deno, { connect: connectAndReport });

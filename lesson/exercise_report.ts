@@ -5,15 +5,13 @@
  * @module
  */
 
-import { basename } from "node:path";
 import { bold } from "@std/fmt/colors";
-import { HEADER_LENGTH } from "../framing.ts";
 import { escapeControls } from "./command_line.ts";
-import type { Delivery } from "./exercise_deliveries.ts";
-import { complaint } from "./exercise_files.ts";
+import { complaint, type Program } from "./exercise_files.ts";
 import type { Trial } from "./exercise_runs.ts";
 import {
   amount,
+  bytesOf,
   findFixedLine,
   findMistake,
   header,
@@ -21,6 +19,7 @@ import {
   judge,
   rightLines,
 } from "./exercise_verdict.ts";
+import { Divider } from "./reading.ts";
 import { clip, columns, visible } from "./trace.ts";
 
 const WIDTH = 80;
@@ -30,13 +29,16 @@ const MARGIN = 12;
  * Returns a report about the first trial that failed.
  *
  * @param trials All trials of a client, at least one of them failed.
- * @param file The client's file.
  * @param seed What repeats the run.
  * @returns Lines of up to 80 columns, but for what stderr says.
  */
-export function report(trials: Trial[], file: string, seed: number): string {
+export function report(
+  trials: Trial[],
+  program: Program,
+  seed: number,
+): string {
   const trial = trials.find((trial) => judge(trial) !== undefined)!;
-  const { delivery, lines, reads, stderr } = trial;
+  const { delivery, lines, stderr } = trial;
   const { name, messages, stream, pieces } = delivery;
   let { what, hint } = judge(trial)!;
   const count = rightLines(trial);
@@ -54,12 +56,15 @@ export function report(trials: Trial[], file: string, seed: number): string {
     hint ??= delivery.hint;
   }
 
-  const brought = reads.flatMap(({ size }) => size ?? []);
-  const isKnown = brought.length > 0;
-  const borders = isKnown ? offsets(brought) : pieces;
+  const reads = bytesOf(trial);
+  const isKnown = reads.length > 0;
   // One line more than what is wrong, on both sides.
   const start = Math.max(0, count - 1);
-  const drawing = excerpt(draw(delivery, borders), start, "(end of stream)");
+  const drawing = excerpt(
+    draw(stream, isKnown ? reads : pieces),
+    start,
+    "(end of stream)",
+  );
   const printed = excerpt(lines.map(escapeControls), start);
   const expected = excerpt(expectedLines(trial).map(escapeControls), start);
   const mark = markOf(lines[count], expectedLines(trial)[count]);
@@ -69,28 +74,25 @@ export function report(trials: Trial[], file: string, seed: number): string {
     printed.splice(row + 1, 0, mark);
     expected.splice(row + 1, 0, mark);
   }
-  const said = complaint(stderr, file);
   const rows: [string, string[]][] = [
     ["problem", wrap(what)],
     [isKnown ? "read" : "sent", [
       `${amount(messages.length, "message")}, ${
         amount(stream.length, "byte")
       } in ${
-        isKnown
-          ? amount(brought.length, "read")
-          : amount(pieces.length - 1, "piece")
+        isKnown ? amount(reads.length, "read") : amount(pieces.length, "piece")
       }`,
       ...drawing,
     ]],
     ["printed", printed],
     ["expected", expected],
     ["signs", wrap(legend([...drawing, ...printed, ...expected], isKnown))],
-    ["stderr", wrap(escapeControls(said.message) + place(said.place))],
+    ["stderr", wrap(escapeControls(complaint(stderr, program)))],
     ["hint", wrap(hint ?? "")],
     ["repeat", [
       `deno task exercise --serve "${name}" --seed ${seed}`,
       `and in another terminal: ${
-        basename(file) === "streamClientEx1.ts"
+        program.name === "streamClientEx1.ts"
           ? "deno task client:ex1 --verbose"
           : "your client"
       }`,
@@ -102,10 +104,6 @@ export function report(trials: Trial[], file: string, seed: number): string {
       `  ${name.padEnd(MARGIN - 2)}${lines.join(`\n${" ".repeat(MARGIN)}`)}`
     ),
   ].join("\n");
-}
-
-function place(place: string | undefined): string {
-  return place === undefined ? "" : ` (${place})`;
 }
 
 /** Returns the messages as the client prints those that it gets right. */
@@ -146,39 +144,31 @@ function excerpt(
   ];
 }
 
-/** Returns the offsets at which parts of these sizes begin and end. */
-function offsets(sizes: number[]): number[] {
-  const ends = [0];
-  for (const size of sizes) ends.push(ends[ends.length - 1] + size);
-  return ends;
-}
-
-/** Returns the frames, each as `[header](text)`, with `|` between reads. */
-function draw(
-  { stream, frames, isCut }: Delivery,
-  offsets: number[],
-): string[] {
-  const borders = new Set(offsets.slice(1));
-  function drawPart(from: number, to: number): string {
-    let drawing = "";
-    let at = from;
-    for (let end = from + 1; end <= to; end++) {
-      if (end < to && !borders.has(end)) continue;
-      if (at > from) drawing += "|";
-      drawing += shorten(visible(stream.subarray(at, end)));
-      at = end;
+/** Returns the frames, each as `[header](text)`, with `|` between the parts in which they came. */
+function draw(stream: Uint8Array, parts: Uint8Array[]): string[] {
+  const divider = new Divider();
+  const lines: string[] = [];
+  let line = "";
+  let at = 0;
+  for (const { length } of [...parts, stream]) { // the last is what is not read
+    const part = stream.subarray(at, at + length);
+    if (at > 0 && part.length > 0) line += "|";
+    at += part.length;
+    for (const piece of divider.divide(part)) {
+      const { bytes, arrived, total, payloadLength } = piece;
+      const isHeader = piece.part === "header";
+      const text = shorten(visible(bytes));
+      if (arrived === bytes.length) line += isHeader ? "[" : "(";
+      line += isHeader ? text.replaceAll(" ", "·") : text;
+      if (arrived < total) continue;
+      line += isHeader ? "]" : ")";
+      if (payloadLength === 0) line += "()";
+      if (isHeader && payloadLength !== 0) continue;
+      lines.push(line);
+      line = "";
     }
-    return drawing;
   }
-  return frames.slice(1).map((end, i) => {
-    const start = frames[i];
-    const text = start + HEADER_LENGTH;
-    const header = drawPart(start, text).replaceAll(" ", "·");
-    const close = isCut && end === stream.length ? "" : ")";
-    return `${start > 0 && borders.has(start) ? "|" : ""}[${header}]${
-      text < end && borders.has(text) ? "|" : ""
-    }(${drawPart(text, end)}${close}`;
-  });
+  return line === "" ? lines : [...lines, line];
 }
 
 /** Leaves out the middle of a long text. */

@@ -6,22 +6,22 @@
  */
 
 import { deliver, type Delivery } from "./exercise_deliveries.ts";
+import type { Program } from "./exercise_files.ts";
+import { kill, startDeno } from "./processes.ts";
 
 /** What a client did with a delivery. */
 export interface Trial {
   delivery: Delivery;
-  /** How many times the client connected. */
-  connections: number;
+  /** Whether the client has connected. */
+  hasConnected: boolean;
   /** Its reads with `connection.read`. Other ways of reading are not recorded. */
   reads: Read[];
-  /** Whether the last read has not returned. */
-  isReading: boolean;
   /** What it printed to stdout. */
   lines: string[];
   stderr: string;
   exitCode: number;
-  /** Why it was stopped, if it was. */
-  stopped?: Reason;
+  /** Why it was stopped, if it was: it printed too much, or nothing happened any more. */
+  stopped?: "printing" | "idle";
 }
 
 /** One read. */
@@ -31,9 +31,6 @@ export interface Read {
   /** How many bytes it brought, or `null` at the end of the stream. */
   size: number | null;
 }
-
-/** Nothing happened for too long, it printed too much, or too many reads brought nothing. */
-export type Reason = "late" | "printing" | "reading";
 
 /** Running more clients at once would delay them, and their reads would bring several pieces. */
 const LANES = Math.min(Math.max(navigator.hardwareConcurrency, 2), 4);
@@ -47,49 +44,18 @@ const MAX_OUTPUT = 200_000;
 /** How many reads in a row may bring nothing. */
 const MAX_EMPTY_READS = 1000;
 
-/** How long a client may neither read nor print after a read, in milliseconds. */
-export const SPIN_LIMIT = 3000;
-
 /** How long a piece waits, after one that ends a message, until the client prints. */
 const MAX_PAUSE = 250;
-
-/** The processes that are running. They end with the program. */
-const processes = new Set<Deno.ChildProcess>();
-globalThis.addEventListener("unload", () => processes.forEach(kill));
-
-/** Starts Deno. */
-export function startDeno(args: string[]): Deno.ChildProcess {
-  const process = new Deno.Command(Deno.execPath(), {
-    args,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  processes.add(process);
-  process.status.then(() => processes.delete(process));
-  return process;
-}
-
-/** Ends a process that may have ended by itself. */
-function kill(process: Deno.ChildProcess): void {
-  try {
-    process.kill("SIGKILL");
-  } catch {
-    // It has just ended.
-  }
-}
 
 /**
  * Runs the client against all deliveries.
  *
- * @param program Deno's arguments that name the client.
  * @param timeout How long a client may do nothing, in milliseconds.
  * @returns The trials, in order, each when it has ended.
  */
 export function startAll(
   deliveries: Delivery[],
-  program: string[],
+  program: Program,
   timeout: number,
 ): Promise<Trial>[] {
   const lanes = Array.from({ length: LANES }, () => Promise.resolve());
@@ -105,7 +71,7 @@ export function startAll(
 
 async function tryOut(
   delivery: Delivery,
-  program: string[],
+  program: Program,
   timeout: number,
 ): Promise<Trial> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -118,96 +84,71 @@ async function tryOut(
     // A loop that collects without end must not take all memory.
     "--v8-flags=--max-old-space-size=64",
     `--preload=${import.meta.dirname}/exercise_reads.ts`,
-    ...program,
+    ...program.args,
     ...["--hostname", "127.0.0.1", "--port", String(port)],
   ]);
-  const trial: Trial = {
-    delivery,
-    connections: 0,
-    reads: [],
-    isReading: false,
-    lines: [],
-    stderr: "",
-    exitCode: 0,
-  };
+  const reads: Read[] = [];
+  let hasConnected = false;
+  let stopped: Trial["stopped"];
 
-  function stop(reason: Reason): void {
-    trial.stopped ??= reason;
+  function stop(reason: Trial["stopped"]): void {
+    stopped ??= reason;
     kill(client);
   }
 
   let timer: ReturnType<typeof setTimeout> | undefined;
   function startTimer(): void {
     clearTimeout(timer);
-    const isBusy = trial.reads.length > 0 && !trial.isReading;
-    const limit = isBusy ? Math.min(timeout, SPIN_LIMIT) : timeout;
-    timer = setTimeout(() => stop("late"), limit);
-  }
-  startTimer();
-
-  let room = 0;
-  let emptyReads = 0;
-  /** Takes the reports of exercise_reads.ts out of stderr. */
-  function takeReports(text: string): string {
-    return text.replaceAll(/\0(asks|got) (\w+)\0/g, (_, verb, number) => {
-      trial.isReading = verb === "asks";
-      if (trial.isReading) {
-        room = Number(number);
-      } else {
-        const size = number === "null" ? null : Number(number);
-        trial.reads.push({ room, size });
-        emptyReads = size ? 0 : emptyReads + 1;
-        if (emptyReads === MAX_EMPTY_READS) stop("reading");
-      }
-      return "";
-    });
+    timer = setTimeout(() => stop("idle"), timeout);
   }
 
   let printing = Promise.withResolvers<void>();
   (async () => {
     for await (const connection of listener) {
-      trial.connections++;
-      deliver(delivery, connection, async (message) => {
+      hasConnected = true;
+      deliver(delivery, connection, async (endsMessage) => {
         startTimer();
-        if (message === undefined) return;
+        if (!endsMessage) return;
         await Promise.race([printing.promise, sleep(MAX_PAUSE)]);
       }).catch(() => {}); // The client has left.
     }
   })().catch(() => {}); // The client left before it was accepted.
 
-  const [stdout, { code }] = await Promise.all([
-    readText(client.stdout, (text) => {
+  let emptyReads = 0;
+  /** Records a report of exercise_reads.ts, and takes it out of stderr. */
+  function takeReport(_: string, size: string, room: string): string {
+    reads.push({ room: Number(room), size: JSON.parse(size) });
+    emptyReads = Number(size) > 0 ? 0 : emptyReads + 1;
+    if (emptyReads === MAX_EMPTY_READS) stop("idle");
+    return "";
+  }
+
+  /** Returns all that the client prints to stdout or stderr. */
+  async function collect(
+    output: ReadableStream<Uint8Array<ArrayBuffer>>,
+  ): Promise<string> {
+    let text = "";
+    for await (const part of output.pipeThrough(new TextDecoderStream())) {
       startTimer();
+      text = (text + part).replaceAll(/\0read (\w+) of (\d+)\0/g, takeReport);
+      if (text.length > MAX_OUTPUT) stop("printing");
+      if (output !== client.stdout) continue;
       printing.resolve();
       printing = Promise.withResolvers();
-      if (text.length > MAX_OUTPUT) stop("printing");
-      return text;
-    }),
+    }
+    return text;
+  }
+
+  startTimer();
+  const [stdout, stderr, { code: exitCode }] = await Promise.all([
+    collect(client.stdout),
+    collect(client.stderr),
     client.status,
-    readText(client.stderr, (text) => {
-      startTimer();
-      trial.stderr = takeReports(text);
-      if (trial.stderr.length > MAX_OUTPUT) stop("printing");
-      return trial.stderr;
-    }),
   ]);
   clearTimeout(timer);
-  trial.lines = stdout.split(/\r?\n/);
-  if (trial.lines.at(-1) === "") trial.lines.pop();
-  trial.exitCode = code;
-  return trial;
-}
-
-/** Reads a stream to its end. `onText` gets the text so far and returns what to keep. */
-async function readText(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onText: (text: string) => string,
-): Promise<string> {
-  let text = "";
-  for await (const part of stream.pipeThrough(new TextDecoderStream())) {
-    text = onText(text + part);
-  }
-  return text;
+  const lines = stdout.split(/\r?\n/);
+  if (lines.at(-1) === "") lines.pop();
+  return { delivery, hasConnected, reads, lines, stderr, exitCode, stopped };
 }
 
 function sleep(milliseconds: number): Promise<void> {

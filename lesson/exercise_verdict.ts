@@ -5,8 +5,8 @@
  */
 
 import { HEADER_LENGTH } from "../framing.ts";
-import { SPIN_LIMIT, type Trial } from "./exercise_runs.ts";
 import { type Client, type Mistake, MISTAKES } from "./exercise_mistakes.ts";
+import type { Trial } from "./exercise_runs.ts";
 
 /** What is wrong with a trial. */
 export interface Fault {
@@ -17,7 +17,8 @@ export interface Fault {
 
 /** Returns what is wrong with a trial, or `undefined`. */
 export function judge(trial: Trial): Fault | undefined {
-  const { delivery: { messages, isCut }, lines, stderr, exitCode } = trial;
+  const { delivery, lines, stderr, exitCode, stopped } = trial;
+  const { messages, isCut } = delivery;
   const count = rightLines(trial);
   const isComplete = count === messages.length && count === lines.length;
   const far = isComplete
@@ -32,19 +33,17 @@ export function judge(trial: Trial): Fault | undefined {
     };
   }
   const hasCrashed = /^error: Uncaught/m.test(stderr);
-  if (trial.connections === 0) {
+  if (!trial.hasConnected) {
     return hasCrashed ? { what: "the client crashed before it connected" } : {
-      what: trial.stopped === undefined
+      what: stopped === undefined
         ? `the client ended without connecting, with exit code ${exitCode}`
         : "the client did not connect",
       hint:
         "The client gets --hostname and --port, with another port each time. Does it connect there?",
     };
   }
-  // A crash may take seconds to be reported on a busy machine, and be stopped.
-  if (trial.stopped !== undefined && !hasCrashed) {
-    return judgeStopped(trial, far);
-  }
+  // A client that has crashed may be stopped while it ends, on a busy machine.
+  if (stopped !== undefined && !hasCrashed) return judgeStopped(trial, far);
   // An error that nothing catches is a right answer to a cut message.
   if (hasCrashed && !(isComplete && isCut)) {
     return { what: `${far}, then the client crashed` };
@@ -92,15 +91,15 @@ export function judge(trial: Trial): Fault | undefined {
 
 /** Returns what is wrong with a client that had to be stopped. */
 function judgeStopped(trial: Trial, far: string): Fault {
-  const { lines, reads, stopped } = trial;
-  const { stream, messages } = trial.delivery;
-  const last = reads.at(-1);
-  const isAtEnd = last?.size === null;
+  const { lines, reads, stopped, delivery: { stream, messages } } = trial;
   if (stopped === "printing") {
-    const [line, times] = mostFrequent(lines);
+    const notes = trial.stderr.split("\n");
+    const printed = notes.length > lines.length ? notes : lines;
+    const line = printed.at(-2) ?? ""; // the last one may be incomplete
+    const times = printed.filter((other) => other === line).length;
     const number = 1 + messages.findIndex((text) => isMessage(line, text));
-    const what = times === 1
-      ? `${lines.length} lines`
+    const what = times < 2
+      ? amount(printed.length, "line")
       : `${number > 0 ? `message ${number}` : "the same line"} ${times} times`;
     return {
       what: `the client was stopped when it had printed ${what}`,
@@ -108,38 +107,32 @@ function judgeStopped(trial: Trial, far: string): Fault {
         "A loop goes round without end. What is different from one round to the next, and what ends it?",
     };
   }
-  const hintAtEnd =
-    "At the end of the stream, read returns null. What does your client do then?";
-  if (stopped === "reading") {
-    return isAtEnd
-      ? {
-        what:
-          `${far}, then the client went on reading after the end of the stream`,
-        hint: hintAtEnd,
-      }
-      : {
-        what:
-          `${far}, then the client went on reading into a buffer without room`,
-        hint:
-          "A read brings no more bytes than the buffer has room for. How many does yours have?",
-      };
-  }
-  if (isAtEnd) {
-    return {
-      what: `${far}, but the client does not end with the stream`,
-      hint: hintAtEnd,
-    };
-  }
-  if (last === undefined || trial.isReading) {
+  if (reads.length === 0) {
     return {
       what: `${far}, then nothing happened until the client was stopped`,
     };
   }
+  const last = reads[reads.length - 1].size;
+  if (last === null) {
+    return {
+      what: `${far}, but the client does not end with the stream`,
+      hint:
+        "At the end of the stream, read returns null. What does your client do then?",
+    };
+  }
+  if (last === 0) {
+    return {
+      what:
+        `${far}, then the client went on reading into a buffer without room`,
+      hint:
+        "A read brings no more bytes than the buffer has room for. How many does yours have?",
+    };
+  }
   const read = reads.reduce((sum, { size }) => sum + (size ?? 0), 0);
   return {
-    what: `${far}, then the client read nothing more for ${
-      SPIN_LIMIT / 1000
-    } s, with ${read} of ${amount(stream.length, "byte")} read`,
+    what: `${far}, then the client read nothing more, with ${read} of ${
+      amount(stream.length, "byte")
+    } read`,
     hint:
       "A loop goes round without end, and nothing changes in it. What is different from one round to the next, and what ends it?",
   };
@@ -225,11 +218,8 @@ export function findMistake(trials: Trial[]): Mistake | undefined {
 
 /** Returns whether a client does what the one of a trial did, for the same reads. */
 function doesTheSame(client: Client, trial: Trial): boolean {
-  const { lines, reads, delivery } = trial;
-  let at = 0;
-  const brought = reads.flatMap(({ size }) =>
-    size === null ? [] : [delivery.stream.subarray(at, at += size)]
-  );
+  const { lines, reads } = trial;
+  const brought = bytesOf(trial);
   const expected = client(brought, reads[0].room);
   const { failedAt } = expected;
   const isWhole = reads.at(-1)?.size === null;
@@ -252,17 +242,19 @@ function doesTheSame(client: Client, trial: Trial): boolean {
     : isAll && failedAt === brought.length - 1;
 }
 
+/** Returns what each read brought. */
+export function bytesOf({ reads, delivery }: Trial): Uint8Array[] {
+  let at = 0;
+  return reads.flatMap(({ size }) =>
+    size === null ? [] : [delivery.stream.subarray(at, at += size)]
+  );
+}
+
 /** Returns whether all messages were printed and nothing else. */
 function isRight(trial: Trial): boolean {
   const count = rightLines(trial);
   return count === trial.lines.length &&
     count === trial.delivery.messages.length;
-}
-
-function mostFrequent(lines: string[]): [line: string, times: number] {
-  const times = new Map<string, number>();
-  for (const line of lines) times.set(line, 1 + (times.get(line) ?? 0));
-  return [...times].reduce((most, one) => one[1] > most[1] ? one : most);
 }
 
 /** Returns a number with its unit, such as `1 byte` and `2 bytes`. */

@@ -49,28 +49,21 @@ export class Divider {
       });
       if (this.#arrived < this.#total) continue;
       const last = pieces[pieces.length - 1];
-      if (this.#part === "payload") {
-        this.#begin("header", HEADER_LENGTH);
-        continue;
+      if (this.#part === "header") {
+        try {
+          last.payloadLength = decodeHeader(this.#header);
+        } catch {
+          // The bytes that looked like a header are not one.
+          last.part = this.#part = "invalid";
+          last.bytes = read.subarray(at - bytes.length);
+          last.total = this.#total = Infinity;
+          break;
+        }
       }
-      try {
-        last.payloadLength = decodeHeader(this.#header);
-      } catch {
-        // The bytes that looked like a header are not one.
-        last.part = this.#part = "invalid";
-        last.bytes = read.subarray(at - bytes.length);
-        last.total = this.#total = Infinity;
-        break;
-      }
-      if (last.payloadLength > 0) this.#begin("payload", last.payloadLength);
-      else this.#begin("header", HEADER_LENGTH);
+      this.#part = last.payloadLength ? "payload" : "header";
+      this.#total = last.payloadLength || HEADER_LENGTH;
+      this.#arrived = 0;
     }
     return pieces;
-  }
-
-  #begin(part: Piece["part"], total: number): void {
-    this.#part = part;
-    this.#total = total;
-    this.#arrived = 0;
   }
 }

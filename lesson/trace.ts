@@ -39,19 +39,8 @@ const STYLES = {
   invalid: { paint: red, brackets: "??" },
 };
 
-/**
- * Draws one read.
- *
- * @param number The number of the read in the stream, from 1.
- * @param read The bytes that the read brought.
- * @param pieces What a {@linkcode Divider} made of them.
- * @returns Lines of up to 80 columns, in color if color is enabled.
- */
-export function drawRead(
-  number: number,
-  read: Uint8Array,
-  pieces: Piece[],
-): string {
+/** Draws one read in lines of up to 80 columns. */
+function drawRead(number: number, read: Uint8Array, pieces: Piece[]): string {
   const text = clip(["'", ...visible(read), "'"], BYTES_WIDTH);
   return [
     row(`read ${number}`, count(read), text),
@@ -87,32 +76,21 @@ function row(label: string, facts: string, bytes: string): string {
 export function visible(bytes: Uint8Array): string[] {
   const characters: string[] = [];
   for (let at = 0; at < bytes.length;) {
-    const [length, text] = character(bytes, at);
-    characters.push(
-      text === undefined
-        ? `\\x${bytes[at].toString(16).toUpperCase()}`
-        : escapeControls(text),
-    );
-    at += length;
+    const lead = bytes[at];
+    const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    try {
+      const character = utf8.decode(bytes.subarray(at, at + length));
+      characters.push(escapeControls(character));
+      at += length;
+    } catch {
+      characters.push(`\\x${lead.toString(16).toUpperCase()}`);
+      at++;
+    }
   }
   return characters;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** Returns the length and the text of the character that begins at a byte, without text if none does. */
-function character(
-  bytes: Uint8Array,
-  at: number,
-): [number, string | undefined] {
-  const lead = bytes[at];
-  const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  try {
-    return [length, utf8.decode(bytes.subarray(at, at + length))];
-  } catch {
-    return [1, undefined];
-  }
-}
 
 /** Returns as many characters as fit, and `…` for the others. */
 export function clip(characters: string[], width: number): string {

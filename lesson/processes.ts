@@ -1,0 +1,44 @@
+/**
+ * Starts Deno for the programs that run others, and leaves no process behind.
+ *
+ * @module
+ */
+
+const processes = new Set<Deno.ChildProcess>();
+
+/** Starts Deno in the project's folder. It ends with this program. */
+export function startDeno(
+  args: string[],
+  output: "piped" | "inherit" = "piped",
+): Deno.ChildProcess {
+  const process = new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: new URL("../", import.meta.url),
+    env: output === "piped" ? { NO_COLOR: "1" } : {},
+    stdin: "null",
+    stdout: output,
+    stderr: output,
+  }).spawn();
+  processes.add(process);
+  process.status.then(() => processes.delete(process));
+  return process;
+}
+
+/** Ends a process that may have ended by itself. */
+export function kill(process: Deno.ChildProcess): void {
+  try {
+    process.kill("SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
+
+globalThis.addEventListener("unload", () => processes.forEach(kill));
+
+/** Has signals end this program as `Deno.exit` does, which runs `unload`. */
+export function exitOnSignals(): void {
+  Deno.addSignalListener("SIGINT", () => Deno.exit(130));
+  if (Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
+  }
+}
