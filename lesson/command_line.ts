@@ -7,35 +7,31 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 
-/** What {@linkcode readFlags} takes beside flags with a value. */
-export interface CommandLineOptions<Toggle> {
-  /** The flags without a value. */
-  toggles?: Toggle[];
-  /** Whether the program takes files, which are returned as `_`. */
-  takesFiles?: boolean;
-}
-
 /**
  * Reads the command line. `--help` prints the usage and ends the program with 0.
  * An argument that the program does not take ends it with 2.
  *
  * @param usage What `--help` prints.
  * @param defaults The flags with a value, and their defaults.
+ * @param options `toggles` are flags without a value. A program that takes files
+ * gets them as `_`.
  */
 export function readFlags<Name extends string, Toggle extends string = never>(
   usage: string,
   defaults: Record<Name, string>,
-  { toggles = [], takesFiles = false }: CommandLineOptions<Toggle> = {},
+  { toggles = [], takesFiles = false }: {
+    toggles?: Toggle[];
+    takesFiles?: boolean;
+  } = {},
 ): Record<Name, string> & Record<Toggle, boolean> & { _: string[] } {
   const refuse = (arg: unknown) => {
     if (takesFiles && !/^-./.test(`${arg}`)) return;
     const text = escapeControls(`${arg}`);
     fail(`unknown argument "${text}". The flags of this program: --help`, 2);
   };
-  const names: string[] = [...toggles, "help"];
   const flags = parseArgs(Deno.args, {
     string: [...Object.keys(defaults), "_"],
-    boolean: names,
+    boolean: [...toggles, "help"] as string[],
     alias: { h: "help" },
     default: defaults as Record<string, string>,
     unknown: refuse,

@@ -42,7 +42,6 @@ export function report(
   const { name, messages, stream, pieces } = delivery;
   let { what, hint } = judge(trial)!;
   const count = rightLines(trial);
-  const isCrash = /crashed/.test(what);
   const mistake = findMistake(trials);
   const fixed = findFixedLine(trials);
   if (mistake !== undefined) {
@@ -52,7 +51,7 @@ export function report(
     what = "the same text is printed, whatever is sent";
     hint =
       "What is printed has to come from the bytes that were read. Notes of your own go to stderr: console.error.";
-  } else if (!isCrash) {
+  } else {
     hint ??= delivery.hint;
   }
 
@@ -68,11 +67,11 @@ export function report(
   const printed = excerpt(lines.map(escapeControls), start);
   const expected = excerpt(expectedLines(trial).map(escapeControls), start);
   const mark = markOf(lines[count], expectedLines(trial)[count]);
-  // The rows before the wrong line: "… before" and a right one, if there are any.
-  const row = count === 0 ? 0 : start > 0 ? 2 : 1;
   if (mark !== undefined) {
-    printed.splice(row + 1, 0, mark);
-    expected.splice(row + 1, 0, mark);
+    // Before the wrong line are "… before" and a right one, if there are any.
+    const row = Math.min(count, 2) + 1;
+    printed.splice(row, 0, mark);
+    expected.splice(row, 0, mark);
   }
   const rows: [string, string[]][] = [
     ["problem", wrap(what)],
@@ -88,7 +87,7 @@ export function report(
     ["expected", expected],
     ["signs", wrap(legend([...drawing, ...printed, ...expected], isKnown))],
     ["stderr", wrap(escapeControls(complaint(stderr, program)))],
-    ["hint", wrap(hint ?? "")],
+    ["hint", wrap(hint)],
     ["repeat", [
       `deno task exercise --serve "${name}" --seed ${seed}`,
       `and in another terminal: ${
@@ -121,7 +120,7 @@ function expectedLines({ lines, delivery: { messages } }: Trial): string[] {
 function markOf(printed = "", expected = ""): string | undefined {
   if (printed === "" || expected === "") return undefined;
   const [left, right] = [printed, expected].map((line) =>
-    visible(new TextEncoder().encode(line))
+    [...line].map(escapeControls)
   );
   let at = 0;
   while (at < left.length && left[at] === right[at]) at++;
@@ -162,9 +161,8 @@ function draw(stream: Uint8Array, parts: Uint8Array[]): string[] {
       line += isHeader ? text.replaceAll(" ", "·") : text;
       if (arrived < total) continue;
       line += isHeader ? "]" : ")";
-      if (payloadLength === 0) line += "()";
-      if (isHeader && payloadLength !== 0) continue;
-      lines.push(line);
+      if (payloadLength) continue;
+      lines.push(payloadLength === 0 ? `${line}()` : line);
       line = "";
     }
   }
@@ -178,25 +176,21 @@ function shorten(characters: string[]): string {
     : [...characters.slice(0, 16), "…", ...characters.slice(-10)].join("");
 }
 
-/** What the signs in a report mean, for those that occur in it. */
-const SIGNS: [sign: RegExp, meaning: string][] = [
-  [/\[/, "[header](text)"],
-  [/·/, "· a space in a header"],
-  [/\\x/, "\\xCE the byte CE, a part of a character"],
-  [/\uFFFD/, "\uFFFD bytes that are no character"],
-  [/\\[nrt]|\\u\{/, "\\n \\u{1b} characters that cannot be seen"],
-  [/.…/, "… left out here"],
-  [/^ *\^$/m, "^ where printed and expected part"],
-];
-
+/** Returns what the signs in a report mean, for those that occur in it. */
 function legend(lines: string[], isKnown: boolean): string {
+  const signs: [sign: RegExp, meaning: string][] = [
+    [/\[/, "[header](text)"],
+    [/\[.*\|/, `| between ${isKnown ? "reads" : "pieces as they were sent"}`],
+    [/·/, "· a space in a header"],
+    [/\\x/, "\\xCE the byte CE, a part of a character"],
+    [/\uFFFD/, "\uFFFD bytes that are no character"],
+    [/\\[nrt]|\\u\{/, "\\n \\u{1b} characters that cannot be seen"],
+    [/.…/, "… left out here"],
+    [/^ *\^$/m, "^ where printed and expected part"],
+  ];
   const text = lines.join("\n");
-  const border = isKnown
-    ? "| between reads"
-    : "| between pieces as they were sent";
-  const signs = SIGNS.filter(([sign]) => sign.test(text)).map(([, it]) => it);
-  if (/\[.*\|/.test(text)) signs.splice(1, 0, border);
-  return signs.join(", ");
+  return signs.filter(([sign]) => sign.test(text)).map(([, meaning]) => meaning)
+    .join(", ");
 }
 
 /** Breaks a text between its words. */

@@ -6,10 +6,12 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { setColorEnabled } from "@std/fmt/colors";
 import { makeDeliveries, randomFrom } from "./exercise_deliveries.ts";
 import { type Client, MISTAKES } from "./exercise_mistakes.ts";
+import { report } from "./exercise_report.ts";
 import type { Trial } from "./exercise_runs.ts";
-import { findMistake } from "./exercise_verdict.ts";
+import { findMistake, judge } from "./exercise_verdict.ts";
 import {
   inParallel,
   type Result,
@@ -183,7 +185,6 @@ const WRONG: Record<string, [source: () => string, ...says: RegExp[]]> = {
   "throws away what follows a message in a read": [
     () => edited({ [KEEP]: "received = new Uint8Array();" }),
     /FAILED all together /,
-    /problem 1 of 25 messages printed, then the client ended with exit code 1/,
     /stderr lost its place at message 2 /,
     /hint A client that throws away the bytes that follow a message /,
   ],
@@ -294,6 +295,10 @@ const WRONG: Record<string, [source: () => string, ...says: RegExp[]]> = {
       }),
     /one by one problem 0 of 4 messages printed, then the client read nothing more, with 16 of \d+ bytes read/,
   ],
+  "writes notes without end": [
+    () => plain('while (true) console.error("round");'),
+    /one by one problem the client was stopped when it had printed the same line \d+ times/,
+  ],
   "collects without end": [
     () =>
       plain("const all = [[0]]; while (true) all.push(Array(1e5).fill(0.5));"),
@@ -394,6 +399,33 @@ Deno.test("the exercise tells mistakes apart, whatever is sent", () => {
       }
     }
   }
+});
+
+test("the exercise reports as docs/exercise.md shows", async () => {
+  const page = await Deno.readTextFile(
+    new URL("../docs/exercise.md", import.meta.url),
+  );
+  const [, shown] = page.match(/```text\n(all together\n[^]*?)\n```/)!;
+  const stderr = `error: lost its place at message 2 (at byte 32): expected a \
+header (a length in digits, then spaces, 10 bytes in all), found "     coral". \
+5 bytes before it were thrown away: look at the line marked "Exercise:"`;
+  const trials = makeDeliveries(randomFrom(7)).map((delivery) => {
+    const one = trial(MISTAKES[0].clients[0], delivery);
+    return { ...one, lines: one.lines.map((it) => `Message:${it}`), stderr };
+  });
+  const name = "streamClientEx1.ts";
+  setColorEnabled(false);
+  assertEquals(report(trials, { file: name, name, args: [] }, 7), shown);
+});
+
+Deno.test("the exercise tells a crash, also of a client that it had to stop", () => {
+  const [delivery] = makeDeliveries(randomFrom(7));
+  const fault = judge({
+    ...trial(() => ({ lines: [] }), delivery),
+    stderr: "error: Uncaught TypeError",
+    stopped: "idle",
+  });
+  assertEquals(fault?.what, "0 of 4 messages printed, then the client crashed");
 });
 
 test("the exercise tells what TypeScript says, right or wrong", async () => {

@@ -11,7 +11,7 @@ import type { Trial } from "./exercise_runs.ts";
 /** What is wrong with a trial. */
 export interface Fault {
   what: string;
-  /** What to think about, if that is known from what happened. */
+  /** What to think about, if that is known from what happened. Empty if the error says it. */
   hint?: string;
 }
 
@@ -20,7 +20,7 @@ export function judge(trial: Trial): Fault | undefined {
   const { delivery, lines, stderr, exitCode, stopped } = trial;
   const { messages, isCut } = delivery;
   const count = rightLines(trial);
-  const isComplete = count === messages.length && count === lines.length;
+  const isComplete = isRight(trial);
   const far = isComplete
     ? "all messages were printed"
     : `${count} of ${amount(messages.length, "message")} printed`;
@@ -34,7 +34,10 @@ export function judge(trial: Trial): Fault | undefined {
   }
   const hasCrashed = /^error: Uncaught/m.test(stderr);
   if (!trial.hasConnected) {
-    return hasCrashed ? { what: "the client crashed before it connected" } : {
+    if (hasCrashed) {
+      return { what: "the client crashed before it connected", hint: "" };
+    }
+    return {
       what: stopped === undefined
         ? `the client ended without connecting, with exit code ${exitCode}`
         : "the client did not connect",
@@ -46,7 +49,7 @@ export function judge(trial: Trial): Fault | undefined {
   if (stopped !== undefined && !hasCrashed) return judgeStopped(trial, far);
   // An error that nothing catches is a right answer to a cut message.
   if (hasCrashed && !(isComplete && isCut)) {
-    return { what: `${far}, then the client crashed` };
+    return { what: `${far}, then the client crashed`, hint: "" };
   }
   const others = lines.filter((line) =>
     !messages.some((text) => isMessage(line, text))
