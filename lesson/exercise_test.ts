@@ -110,11 +110,11 @@ function plain(loop: string, after = "", before = ""): string {
     ${after}`;
 }
 
-/** Right clients. A function, as what reads the solution needs permission. */
-const RIGHT: Record<string, () => string> = {
-  "collects bytes": () => edited({}),
-  "collects bytes and uses nothing of the project": () =>
-    plain(
+/** Returns right clients. */
+function rightClients(): Record<string, string> {
+  return {
+    "collects bytes": edited({}),
+    "collects bytes and uses nothing of the project": plain(
       `
       bytes = new Uint8Array([...bytes, ...read]);
       while (bytes.length >= 10) {
@@ -125,7 +125,7 @@ const RIGHT: Record<string, () => string> = {
       }`,
       "if (bytes.length > 0) Deno.exit(3);",
     ),
-  "pipes through a FrameDecoderStream, and prints without headers": () => `
+    "pipes through a FrameDecoderStream, and prints without headers": `
     import { parseArgs } from "@std/cli/parse-args";
     import { FrameDecoderStream } from "./framing.ts";
 
@@ -135,13 +135,13 @@ const RIGHT: Record<string, () => string> = {
     for await (const payload of payloads) {
       console.log("message:", new TextDecoder().decode(payload));
     }`,
-  "moves the rest to the front of what the solved client prints from": () =>
-    edited({
-      [KEEP]: "received.copyWithin(0, end);\n" +
-        "received = received.subarray(0, received.length - end);",
-    }),
-  "keeps everything and an index": () =>
-    plain(
+    "moves the rest to the front of what the solved client prints from": edited(
+      {
+        [KEEP]: "received.copyWithin(0, end);\n" +
+          "received = received.subarray(0, received.length - end);",
+      },
+    ),
+    "keeps everything and an index": plain(
       `
       for (const byte of read) all.push(byte);
       while (all.length - at >= 10) {
@@ -154,7 +154,7 @@ const RIGHT: Record<string, () => string> = {
       "if (at < all.length) throw new Error('incomplete');",
       "const all: number[] = []; let at = 0;",
     ),
-  "uses node:net and Buffer": () => `
+    "uses node:net and Buffer": `
     import { connect } from "node:net";
     import { Buffer } from "node:buffer";
 
@@ -170,26 +170,27 @@ const RIGHT: Record<string, () => string> = {
       }
     });
     socket.on("end", () => Deno.exit(received.length > 0 ? 1 : 0));`,
-};
+  };
+}
 
 test("the exercise passes right clients, whatever their style", async (t) => {
-  await steps(t, RIGHT, async (source) => {
-    const { code, stdout } = await exerciseFor(source());
+  await steps(t, rightClients(), async (source) => {
+    const { code, stdout } = await exerciseFor(source);
     assertMatch(stdout, /\n(\d+) of \1 passed\n$/);
     assertEquals(code, 0);
   });
 });
 
-/** Wrong clients, and what the exercise says of them in every run, however reads fall. */
-const WRONG: Record<string, [source: () => string, ...says: RegExp[]]> = {
-  "throws away what follows a message in a read": [
-    () => edited({ [KEEP]: "received = new Uint8Array();" }),
-    /FAILED all together /,
-    /stderr lost its place at message 2 /,
-    /hint A client that throws away the bytes that follow a message /,
-  ],
-  "takes one message per read": [
-    () =>
+/** Returns wrong clients, and what the exercise says of them in every run, however reads fall. */
+function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
+  return {
+    "throws away what follows a message in a read": [
+      edited({ [KEEP]: "received = new Uint8Array();" }),
+      /FAILED all together /,
+      /stderr lost its place at message 2 /,
+      /hint A client that throws away the bytes that follow a message /,
+    ],
+    "takes one message per read": [
       plain(`
       bytes = new Uint8Array([...bytes, ...read]);
       const end = 10 + parseInt(utf8.decode(bytes));
@@ -197,37 +198,36 @@ const WRONG: Record<string, [source: () => string, ...says: RegExp[]]> = {
         console.log("M:" + utf8.decode(bytes.slice(0, end)));
         bytes = bytes.slice(end);
       }`),
-    /FAILED several messages in one read /,
-    /hint A client that prints one message per read at most /,
-  ],
-  "trusts that a read holds a header": [
-    () => edited({ "received.length >= HEADER_LENGTH": "received.length > 0" }),
-    /problem \d of \d messages printed, then the client /,
-    /hint A client that looks at the length before the whole header /,
-  ],
-  "forgets the first reads of a message": [
-    () => edited({ [APPEND]: "received = buffer.slice(0, size);" }),
-    /hint A client that keeps the bytes of the last read only /,
-  ],
-  "forgets the header in the sum": [
-    () => edited({ "HEADER_LENGTH + decodeHeader": "decodeHeader" }),
-    /hint A client that counts the header as a part of the text /,
-  ],
-  "keeps bytes that it has printed": [
-    () => edited({ [KEEP]: "received = received.subarray(end - 10);" }),
-    /hint A client that keeps bytes of a message that it has printed /,
-  ],
-  "swaps what it removes and what it keeps": [
-    () => edited({ [KEEP]: "received = received.subarray(0, end);" }),
-    /one by one problem the client was stopped when it had printed message 1 \d+ times/,
-    /hint A loop goes round without end\./,
-  ],
-  "uses the whole buffer": [
-    () => edited({ [APPEND]: "received = append(received, buffer);" }),
-    /hint A client that adds the whole buffer /,
-  ],
-  "slices by characters": [
-    () =>
+      /FAILED several messages in one read /,
+      /hint A client that prints one message per read at most /,
+    ],
+    "trusts that a read holds a header": [
+      edited({ "received.length >= HEADER_LENGTH": "received.length > 0" }),
+      /problem \d of \d messages printed, then the client /,
+      /hint A client that looks at the length before the whole header /,
+    ],
+    "forgets the first reads of a message": [
+      edited({ [APPEND]: "received = buffer.slice(0, size);" }),
+      /hint A client that keeps the bytes of the last read only /,
+    ],
+    "forgets the header in the sum": [
+      edited({ "HEADER_LENGTH + decodeHeader": "decodeHeader" }),
+      /hint A client that counts the header as a part of the text /,
+    ],
+    "keeps bytes that it has printed": [
+      edited({ [KEEP]: "received = received.subarray(end - 10);" }),
+      /hint A client that keeps bytes of a message that it has printed /,
+    ],
+    "swaps what it removes and what it keeps": [
+      edited({ [KEEP]: "received = received.subarray(0, end);" }),
+      /one by one problem the client was stopped when it had printed message 1 \d+ times/,
+      /hint A loop goes round without end\./,
+    ],
+    "uses the whole buffer": [
+      edited({ [APPEND]: "received = append(received, buffer);" }),
+      /hint A client that adds the whole buffer /,
+    ],
+    "slices by characters": [
       plain(`
       text += utf8.decode(read, { stream: true });
       while (text.length >= 10) {
@@ -236,11 +236,10 @@ const WRONG: Record<string, [source: () => string, ...says: RegExp[]]> = {
         console.log("M:" + text.slice(0, end));
         text = text.slice(end);
       }`),
-    /text outside ASCII problem /,
-    /hint A client that counts characters in place of bytes /,
-  ],
-  "decodes every read on its own": [
-    () =>
+      /text outside ASCII problem /,
+      /hint A client that counts characters in place of bytes /,
+    ],
+    "decodes every read on its own": [
       plain(`
       text += utf8.decode(read);
       let end;
@@ -248,114 +247,107 @@ const WRONG: Record<string, [source: () => string, ...says: RegExp[]]> = {
         console.log("M:" + text.slice(0, end));
         text = text.slice(end);
       }`),
-    /text outside ASCII problem /,
-    /hint A client that turns every read into text by itself /,
-  ],
-  "treats length 0 as wait": [
-    () =>
+      /text outside ASCII problem /,
+      /hint A client that turns every read into text by itself /,
+    ],
+    "treats length 0 as wait": [
       edited({
         "if (received.length < end)":
           "if (received.length < end || end === HEADER_LENGTH)",
         ...UNCHECKED,
       }),
-    /FAILED sizes 0, /,
-    /hint A client that takes a length of 0 for no length at all /,
-  ],
-  "waits for the next message before it prints one": [
-    () =>
+      /FAILED sizes 0, /,
+      /hint A client that takes a length of 0 for no length at all /,
+    ],
+    "waits for the next message before it prints one": [
       edited({
         "received.length < end": "received.length <= end",
         ...UNCHECKED,
       }),
-    /one by one problem 3 of 4 messages printed, then the client ended with exit code 0/,
-    /hint A client that prints a message when more bytes come after it /,
-  ],
-  "prints every read": [
-    () => plain('console.log("M:" + utf8.decode(read));'),
-    /hint A client that prints every read /,
-  ],
-  "stops after 20": [
-    () =>
+      /one by one problem 3 of 4 messages printed, then the client ended with exit code 0/,
+      /hint A client that prints a message when more bytes come after it /,
+    ],
+    "prints every read": [
+      plain('console.log("M:" + utf8.decode(read));'),
+      /hint A client that prints every read /,
+    ],
+    "stops after 20": [
       edited({
         "while (true)": "let count = 0;\nwhile (true)",
         [PRINT]: `${PRINT} if (++count === 20) return;`,
       }),
-    /problem 20 of 25 messages printed, .*hint The server sends 20 messages unless/,
-  ],
-  "does not notice the end of the stream": [
-    () => edited({ "=== null) break": "=== null) continue" }),
-    /one by one problem all messages were printed, but the client does not end with the stream /,
-    /hint At the end of the stream, read returns null\./,
-  ],
-  "goes round without reading": [
-    () =>
+      /problem 20 of 25 messages printed, .*hint The server sends 20 messages unless/,
+    ],
+    "does not notice the end of the stream": [
+      edited({ "=== null) break": "=== null) continue" }),
+      /one by one problem all messages were printed, but the client does not end with the stream /,
+      /hint At the end of the stream, read returns null\./,
+    ],
+    "goes round without reading": [
       edited({
         "if (received.length < end) break;":
           "if (received.length < end) continue;",
       }),
-    /one by one problem 0 of 4 messages printed, then the client read nothing more, with 16 of \d+ bytes read/,
-  ],
-  "writes notes without end": [
-    () => plain('while (true) console.error("round");'),
-    /one by one problem the client was stopped when it had printed the same line \d+ times/,
-  ],
-  "collects without end": [
-    () =>
+      /one by one problem 0 of 4 messages printed, then the client read nothing more, with 16 of \d+ bytes read/,
+    ],
+    "writes notes without end": [
+      plain('while (true) console.error("round");'),
+      /one by one problem the client was stopped when it had printed the same line \d+ times/,
+    ],
+    "collects without end": [
       plain("const all = [[0]]; while (true) all.push(Array(1e5).fill(0.5));"),
-    /problem 0 of 4 messages printed, then the client ran out of memory/,
-  ],
-  "crashes": [
-    () => plain('throw new TypeError("no\\x1b[2J idea");'),
-    /one by one problem 0 of 4 messages printed, then the client crashed read /,
-    /stderr TypeError: no\\u\{1b\}\[2J idea \(ada\.ts, line 13\) repeat /,
-  ],
-  "prints twice": [
-    () => edited({ [PRINT]: PRINT + PRINT }),
-    /one by one problem message 1 was printed twice/,
-  ],
-  "prints fixed text": [
-    () =>
+      /problem 0 of 4 messages printed, then the client ran out of memory/,
+    ],
+    "crashes": [
+      plain('throw new TypeError("no\\x1b[2J idea");'),
+      /one by one problem 0 of 4 messages printed, then the client crashed read /,
+      /stderr TypeError: no\\u\{1b\}\[2J idea \(ada\.ts, line 13\) repeat /,
+    ],
+    "prints twice": [
+      edited({ [PRINT]: PRINT + PRINT }),
+      /one by one problem message 1 was printed twice/,
+    ],
+    "prints fixed text": [
       plain(
         "",
         `for (let i = 0; i < 20; i++) {
           console.log("M:29        The time is 1795392089.695505");
         }`,
       ),
-    /one by one problem the same text is printed, whatever is sent/,
-  ],
-  "prints notes among the messages": [
-    () =>
+      /one by one problem the same text is printed, whatever is sent/,
+    ],
+    "prints notes among the messages": [
       edited({ "using connection": 'console.log("Hi");\nusing connection' }),
-    /one by one problem all messages were printed, and 1 other line with them/,
-    /expected M:/,
-    /hint Only messages belong on stdout\. .* console\.error\. repeat /,
-  ],
-  "ends with an exit code of its own": [
-    () => edited({ "const seconds": "Deno.exit(1);\nconst seconds" }),
-    /one by one problem all messages were printed, but the exit code is 1/,
-  ],
-  "takes an incomplete message for the end": [
-    () => edited(UNCHECKED),
-    /passed random cuts .*end of stream, inside a message problem all messages were printed, but the exit code is 0/,
-  ],
-  "prints an incomplete message": [
-    () =>
+      /one by one problem all messages were printed, and 1 other line with them/,
+      /expected M:/,
+      /hint Only messages belong on stdout\. .* console\.error\. repeat /,
+    ],
+    "ends with an exit code of its own": [
+      edited({ "const seconds": "Deno.exit(1);\nconst seconds" }),
+      /one by one problem all messages were printed, but the exit code is 1/,
+    ],
+    "takes an incomplete message for the end": [
+      edited(UNCHECKED),
+      /passed random cuts .*end of stream, inside a message problem all messages were printed, but the exit code is 0/,
+    ],
+    "prints an incomplete message": [
       edited({
         ...UNCHECKED,
         "const seconds":
           "if (received.length > 0) print(received);\nconst seconds",
       }),
-    /problem the incomplete message was printed/,
-  ],
-  "connects to a port of its own": [
-    () => edited({ "{ hostname, port }": "{ port: 9092 }" }),
-    /one by one problem the client ended without connecting, with exit code 1/,
-  ],
-};
+      /problem the incomplete message was printed/,
+    ],
+    "connects to a port of its own": [
+      edited({ "{ hostname, port }": "{ port: 9092 }" }),
+      /one by one problem the client ended without connecting, with exit code 1/,
+    ],
+  };
+}
 
 test("the exercise fails wrong clients, and says why", async (t) => {
-  await steps(t, WRONG, async ([source, ...says]) => {
-    const { code, stdout } = await exerciseFor(source(), "--timeout", "30");
+  await steps(t, wrongClients(), async ([source, ...says]) => {
+    const { code, stdout } = await exerciseFor(source, "--timeout", "30");
     const text = stdout.replaceAll(/\s+/g, " "); // Hints are wrapped.
     for (const part of says) assertMatch(text, part);
     const [, seed] = text.match(/ \(to repeat this run: (--seed \d+)\) /)!;

@@ -51,18 +51,15 @@ export function judge(trial: Trial): Fault | undefined {
   if (hasCrashed && !(isComplete && isCut)) {
     return { what: `${far}, then the client crashed`, hint: "" };
   }
-  const others = lines.filter((line) =>
-    !messages.some((text) => isMessage(line, text))
+  const printed = lines.filter((line) =>
+    messages.some((text) => isMessage(line, text))
   );
-  const printed = lines.filter((line) => !others.includes(line));
+  const others = lines.length - printed.length;
   const isIncomplete = isCut && count === lines.length - 1;
-  if (
-    others.length > 0 && !isIncomplete && printed.length === messages.length &&
-    printed.every((line, i) => isMessage(line, messages[i]))
-  ) {
+  if (others > 0 && !isIncomplete && isRight({ ...trial, lines: printed })) {
     return {
       what: `all messages were printed, and ${
-        amount(others.length, "other line")
+        amount(others, "other line")
       } with them`,
       hint:
         "Only messages belong on stdout. Print notes of your own with console.error.",
@@ -77,17 +74,12 @@ export function judge(trial: Trial): Fault | undefined {
         : undefined,
     };
   }
-  if (isCut && exitCode === 0) {
-    return {
-      what: `${far}, but the exit code is 0`,
-      hint: trial.delivery.hint,
-    };
-  }
-  if (!isCut && exitCode !== 0) {
+  if (isCut === (exitCode === 0)) {
     return {
       what: `${far}, but the exit code is ${exitCode}`,
-      hint:
-        "The stream ended after a complete message, as it should. What makes your client end with an error?",
+      hint: isCut
+        ? undefined
+        : "The stream ended after a complete message, as it should. What makes your client end with an error?",
     };
   }
 }
