@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import { HEADER_LENGTH } from "../framing.ts";
 
 /** A wrong way to read messages. */
@@ -28,49 +29,44 @@ export interface Printed {
   failedAt?: number;
 }
 
-/** How a client treats the bytes that it has received. The defaults are right. */
-interface Habits {
-  /** Returns what has been received, with the next read. */
-  append?(received: Bytes, read: Bytes, buffer: Bytes): Bytes;
-  /** How many bytes it wants to have before it looks at the length. */
-  least?: number;
-  /** Returns where a message ends. */
-  end?(length: number): number;
-  /** Returns whether a message that ends at `end` is complete. */
-  isComplete?(received: Bytes, end: number): boolean;
-  /** Returns what is left when a message has been printed. */
-  rest?(received: Bytes, end: number): Bytes;
-  /** Whether it looks for another message before the next read. */
-  isRepeating?: boolean;
-}
-
 type Bytes = Uint8Array;
-const NOTHING = new Uint8Array();
+const NOTHING: Bytes = new Uint8Array();
 
-/** Returns a client that counts bytes and has these habits. */
-function client({
-  append = (received, read) => concat(received, read),
-  least = HEADER_LENGTH,
-  end = (length) => HEADER_LENGTH + length,
-  isComplete = (received, end) => received.length >= end,
-  rest = (received, end) => received.subarray(end),
-  isRepeating = true,
-}: Habits = {}): Client {
+/** How a right client treats the bytes that it has received. */
+const HABITS = {
+  /** Returns what has been received, with the next read. */
+  append: (received: Bytes, read: Bytes, _buffer: Bytes): Bytes =>
+    Buffer.concat([received, read]),
+  /** How many bytes it wants to have before it looks at the length. */
+  least: HEADER_LENGTH,
+  /** Returns where a message ends. */
+  end: (length: number) => HEADER_LENGTH + length,
+  /** Returns whether a message that ends at `end` is complete. */
+  isComplete: (received: Bytes, end: number) => received.length >= end,
+  /** Returns what is left when a message has been printed. */
+  rest: (received: Bytes, end: number) => received.subarray(end),
+  /** Whether it looks for another message before the next read. */
+  isRepeating: true,
+};
+
+/** Returns a client that counts bytes and has these habits in place of the right ones. */
+function client(wrong: Partial<typeof HABITS>): Client {
+  const habits = { ...HABITS, ...wrong };
   return (reads, room) => {
     const lines: string[] = [];
     const buffer = new Uint8Array(room);
-    let received = NOTHING as Bytes;
+    let received = NOTHING;
     for (const [i, read] of reads.entries()) {
       buffer.set(read.subarray(0, room));
-      received = append(received, read, buffer);
-      while (received.length >= least && received.length > 0) {
-        const length = lengthIn(received);
+      received = habits.append(received, read, buffer);
+      while (received.length >= habits.least && received.length > 0) {
+        const length = lengthIn(decode(received.subarray(0, HEADER_LENGTH)));
         if (length === undefined) return { lines, failedAt: i };
-        const to = end(length);
-        if (to <= 0 || !isComplete(received, to)) break;
-        lines.push(decode(received.subarray(0, to)));
-        received = rest(received, to);
-        if (!isRepeating) break;
+        const end = habits.end(length);
+        if (end <= 0 || !habits.isComplete(received, end)) break;
+        lines.push(decode(received.subarray(0, end)));
+        received = habits.rest(received, end);
+        if (!habits.isRepeating) break;
       }
     }
     return { lines };
@@ -78,18 +74,17 @@ function client({
 }
 
 /** Returns a client that takes every character for a byte. */
-function characters(decodeRead: () => (read: Bytes) => string): Client {
+function characters(options: TextDecodeOptions): Client {
   return (reads) => {
     const lines: string[] = [];
-    const decode = decodeRead();
+    const utf8 = new TextDecoder();
     let text = "";
     for (const [i, read] of reads.entries()) {
-      text += decode(read);
+      text += utf8.decode(read, options);
       while (text.length >= HEADER_LENGTH) {
-        if (!/^\d+ *$/.test(text.slice(0, HEADER_LENGTH))) {
-          return { lines, failedAt: i };
-        }
-        const end = HEADER_LENGTH + parseInt(text);
+        const length = lengthIn(text.slice(0, HEADER_LENGTH));
+        if (length === undefined) return { lines, failedAt: i };
+        const end = HEADER_LENGTH + length;
         if (text.length < end) break;
         lines.push(text.slice(0, end));
         text = text.slice(end);
@@ -147,24 +142,21 @@ export const MISTAKES: Mistake[] = [
     what: "adds the whole buffer to what it has received, not the read",
     hint:
       "The buffer has room for more bytes than a read brings. What do its other bytes hold, and how many of them are new?",
-    clients: [
-      client({ append: (received, _, buffer) => concat(received, buffer) }),
-    ],
+    clients: [client({
+      append: (received, _, buffer) => Buffer.concat([received, buffer]),
+    })],
   },
   {
     what: "counts characters in place of bytes",
     hint:
       "The header counts bytes. In UTF-8 a character such as ü or 🙂 takes 2 to 4 of them. What does your client count?",
-    clients: [characters(() => {
-      const utf8 = new TextDecoder();
-      return (read) => utf8.decode(read, { stream: true });
-    })],
+    clients: [characters({ stream: true })],
   },
   {
     what: "turns every read into text by itself",
     hint:
       "In UTF-8 a character such as ü or 🙂 takes 2 to 4 bytes, and a read may end inside one. When are its bytes complete?",
-    clients: [characters(() => decode)],
+    clients: [characters({ stream: false })],
   },
   {
     what: "takes a length of 0 for no length at all",
@@ -190,17 +182,9 @@ export const MISTAKES: Mistake[] = [
 ];
 
 /** Returns the length that a header says, or `undefined` if it is none, or not complete. */
-function lengthIn(received: Bytes): number | undefined {
-  const text = decode(received.subarray(0, HEADER_LENGTH));
-  const isHeader = text.length === HEADER_LENGTH && /^\d+ *$/.test(text);
-  return isHeader ? parseInt(text) : undefined;
-}
-
-function concat(received: Bytes, read: Bytes): Bytes {
-  const joined = new Uint8Array(received.length + read.length);
-  joined.set(received);
-  joined.set(read, received.length);
-  return joined;
+function lengthIn(header: string): number | undefined {
+  const isHeader = header.length === HEADER_LENGTH && /^\d+ *$/.test(header);
+  return isHeader ? parseInt(header) : undefined;
 }
 
 function decode(bytes: Bytes): string {
