@@ -10,7 +10,7 @@
  */
 
 import { bold, setColorEnabled } from "@std/fmt/colors";
-import { printOrEnd } from "./command_line.ts";
+import { fail, printOrEnd } from "./command_line.ts";
 import { exitOnSignals, kill, startDeno } from "./processes.ts";
 
 const RUN = ["run", "--quiet", "--allow-net=127.0.0.1"];
@@ -53,13 +53,7 @@ interface Server {
 
 /** Starts a server on a free port, and waits until it listens. */
 async function startServer(...args: string[]): Promise<Server> {
-  const process = startDeno([
-    ...RUN,
-    "streamServer.ts",
-    "--port",
-    "0",
-    ...args,
-  ]);
+  const process = startDeno([...RUN, "streamServer.ts", "--port=0", ...args]);
   const output = new Response(process.stdout).text();
   let said = "";
   const lines = process.stderr.pipeThrough(new TextDecoderStream());
@@ -68,7 +62,7 @@ async function startServer(...args: string[]): Promise<Server> {
     const port = /^Listening on .*:(\d+)$/m.exec(said)?.[1];
     if (port !== undefined) return { process, port, output };
   }
-  throw new Error(`Cannot run the demo: the server did not start: ${said}`);
+  fail(`the server did not start: ${said.trim()}`);
 }
 
 /** Runs a client to its end. Returns whether it succeeded. */

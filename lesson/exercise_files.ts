@@ -121,7 +121,7 @@ export async function typeCheck(program: Program): Promise<string | undefined> {
   return mistake && complaint(mistake.split(/^error: /m)[0], program);
 }
 
-/** Returns what stderr says is wrong, and the line of the client that it names, as `(ada.ts, line 7)`. */
+/** Returns what stderr says is wrong, fit for a terminal, and the line of the client that it names. */
 export function complaint(stderr: string, { file, name }: Program): string {
   const lines = stderr.split(/\r?\n/).filter((line) => line.trim() !== "");
   const message = (lines.find((line) => /^error: /.test(line)) ??
@@ -130,5 +130,6 @@ export function complaint(stderr: string, { file, name }: Program): string {
   const line = parseInt(
     stderr.split(`/${basename(pathToFileURL(file).href)}:`)[1],
   );
-  return message + (Number.isNaN(line) ? "" : ` (${name}, line ${line})`);
+  return escapeControls(message) +
+    (Number.isNaN(line) ? "" : ` (${name}, line ${line})`);
 }

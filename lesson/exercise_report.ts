@@ -15,7 +15,7 @@ import {
   findFixedLine,
   findMistake,
   header,
-  isMessage,
+  indexIn,
   judge,
   rightLines,
 } from "./exercise_verdict.ts";
@@ -86,7 +86,7 @@ export function report(
     ["printed", printed],
     ["expected", expected],
     ["signs", wrap(legend([...drawing, ...printed, ...expected], isKnown))],
-    ["stderr", wrap(escapeControls(complaint(stderr, program)))],
+    ["stderr", wrap(complaint(stderr, program))],
     ["hint", wrap(hint)],
     ["repeat", [
       `deno task exercise --serve "${name}" --seed ${seed}`,
@@ -107,9 +107,7 @@ export function report(
 
 /** Returns the messages as the client prints those that it gets right. */
 function expectedLines({ lines, delivery: { messages } }: Trial): string[] {
-  const sample = lines.find((line) =>
-    messages.some((text) => isMessage(line, text))
-  );
+  const sample = lines.find((line) => indexIn(messages, line) >= 0);
   const label = /^[^:]*: ?/.exec(sample ?? lines[0] ?? "")?.[0] ?? "Message:";
   const hasHeader = sample === undefined ||
     messages.some((text) => sample === label + header(text) + text);

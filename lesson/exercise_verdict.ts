@@ -51,9 +51,7 @@ export function judge(trial: Trial): Fault | undefined {
   if (hasCrashed && !(isComplete && isCut)) {
     return { what: `${far}, then the client crashed`, hint: "" };
   }
-  const printed = lines.filter((line) =>
-    messages.some((text) => isMessage(line, text))
-  );
+  const printed = lines.filter((line) => indexIn(messages, line) >= 0);
   const others = lines.length - printed.length;
   const isIncomplete = isCut && count === lines.length - 1;
   if (others > 0 && !isIncomplete && isRight({ ...trial, lines: printed })) {
@@ -92,7 +90,7 @@ function judgeStopped(trial: Trial, far: string): Fault {
     const printed = notes.length > lines.length ? notes : lines;
     const line = printed.at(-2) ?? ""; // the last one may be incomplete
     const times = printed.filter((other) => other === line).length;
-    const number = 1 + messages.findIndex((text) => isMessage(line, text));
+    const number = 1 + indexIn(messages, line);
     const what = times < 2
       ? amount(printed.length, "line")
       : `${number > 0 ? `message ${number}` : "the same line"} ${times} times`;
@@ -136,7 +134,7 @@ function judgeStopped(trial: Trial, far: string): Fault {
 /** Returns what is wrong with the first line that is not the message that was due. */
 function judgeLine({ lines, delivery }: Trial, count: number): Fault {
   const { messages } = delivery;
-  const sent = messages.findIndex((text) => isMessage(lines[count], text));
+  const sent = indexIn(messages, lines[count]);
   if (sent >= 0 && sent < count) {
     return {
       what: `message ${sent + 1} was printed twice`,
@@ -162,12 +160,15 @@ export function rightLines({ lines, delivery: { messages } }: Trial): number {
   return count < 0 ? lines.length : count;
 }
 
+/** Returns the index of the message that a line is, or -1. */
+export function indexIn(messages: string[], line: string): number {
+  return messages.findIndex((text) => isMessage(line, text));
+}
+
 /** Returns whether a line is a message, with or without its header, behind a label or not. */
-export function isMessage(line: string, text: string): boolean {
-  const printed = withoutLabel(line);
-  return [header(text) + text, text].some((whole) =>
-    printed === whole || printed === ` ${whole}`
-  );
+function isMessage(line: string, text: string): boolean {
+  const printed = withoutLabel(line).replace(/^ /, "");
+  return printed === text || printed === header(text) + text;
 }
 
 /** Returns the header of a text's frame. */
@@ -187,8 +188,7 @@ export function findFixedLine(trials: Trial[]): string | undefined {
   const wrong = trials.flatMap(({ lines, delivery: { messages } }) => [
     ...new Set(
       lines.filter((line) =>
-        withoutLabel(line).trim() !== "" &&
-        !messages.some((text) => isMessage(line, text))
+        withoutLabel(line).trim() !== "" && indexIn(messages, line) < 0
       ),
     ),
   ]);
