@@ -114,17 +114,6 @@ function plain(loop: string, after = "", before = ""): string {
 function rightClients(): Record<string, string> {
   return {
     "collects bytes": edited({}),
-    "collects bytes and uses nothing of the project": plain(
-      `
-      bytes = new Uint8Array([...bytes, ...read]);
-      while (bytes.length >= 10) {
-        const end = 10 + parseInt(utf8.decode(bytes.slice(0, 10)));
-        if (bytes.length < end) break;
-        console.log("Got:" + utf8.decode(bytes.slice(0, end)));
-        bytes = bytes.slice(end);
-      }`,
-      "if (bytes.length > 0) Deno.exit(3);",
-    ),
     "pipes through a FrameDecoderStream, and prints without headers": `
     import { parseArgs } from "@std/cli/parse-args";
     import { FrameDecoderStream } from "./framing.ts";
@@ -141,7 +130,7 @@ function rightClients(): Record<string, string> {
           "received = received.subarray(0, received.length - end);",
       },
     ),
-    "keeps everything and an index": plain(
+    "keeps everything and an index, and uses nothing of the project": plain(
       `
       for (const byte of read) all.push(byte);
       while (all.length - at >= 10) {
