@@ -649,21 +649,6 @@ Deno.test("FrameDecoder is dead when there is no memory for a payload", () => {
   }
 });
 
-Deno.test("FrameReader tells the place of each payload in its buffer", async () => {
-  const frames = new FrameReader(
-    readerOf([toBytes("3         one0         5         th"), toBytes("ree1")]),
-  );
-  assertEquals([frames.next(), frames.start, frames.end], [false, 0, 0]);
-  const taken: [number, number, string][] = [];
-  while (taken.length < 3 && await frames.fill()) {
-    while (frames.next()) {
-      const { bytes, start, end } = frames;
-      taken.push([start, end, toText(bytes.subarray(start, end))]);
-    }
-  }
-  assertEquals(taken, [[10, 13, "one"], [23, 23, ""], [33, 38, "three"]]);
-});
-
 Deno.test("FrameReader loses nothing if its loops are left, and other loops go on", async () => {
   const texts = ["one", "two", "", "three", "four", "five", "six"];
   for (const size of [1, 14, 1000]) {
@@ -891,15 +876,6 @@ Deno.test("FrameReader throws TypeError soon for a source that returns an imposs
   await assertRejects(() => full.fill(), TypeError);
 });
 
-Deno.test("FrameReader reads no further than the end of the stream", async () => {
-  let reads = 0;
-  const frames = new FrameReader({
-    read: () => Promise.resolve(reads++ === 0 ? null : 1),
-  });
-  for (let i = 0; i < 3; i++) assertEquals(await frames.fill(), false);
-  assertEquals(reads, 1);
-});
-
 Deno.test("FrameReader's payloads stay what they are, however many follow", async () => {
   // One by one, as they come with a slow connection, and by the hundred.
   for (const most of [39, 5000, Infinity]) {
@@ -1048,50 +1024,17 @@ Deno.test("FrameWriter writes what encodeFrame makes, of texts and bytes in any 
         const sink = sinkOf(most);
         const frames = new FrameWriter(sink);
         for (const batch of batches) {
-          for (const payload of batch) frames.add(payload);
+          for (const payload of batch) {
+            const content = payload.slice();
+            frames.add(content);
+            if (content instanceof Uint8Array) content.fill(0);
+          }
           await frames.flush();
         }
-        const written = join(sink.writes);
-        const expected = batches.flat().map((payload) => encodeFrame(payload));
-        assertEquals(
-          difference({ payloads: [written] }, { payloads: [join(expected)] }),
-          undefined,
-        );
+        assertSameBytes(sink.writes, batches.flat().map((p) => encodeFrame(p)));
       },
     ),
     { numRuns: 200 },
-  );
-});
-
-Deno.test("FrameWriter writes a text and its bytes alike, lone surrogates too", async () => {
-  const texts = ["", "a", "ü€😀", "\ud83d", "\ude00", "\ud83d\ud83d\ude00x"];
-  const asText = sinkOf();
-  const asBytes = sinkOf();
-  const textWriter = new FrameWriter(asText);
-  const byteWriter = new FrameWriter(asBytes);
-  // A high surrogate before a low one of the next payload stays alone.
-  for (const text of [...texts, ...texts.toReversed()]) {
-    textWriter.add(text);
-    byteWriter.add(new TextEncoder().encode(text));
-    assertEquals(textWriter.size, byteWriter.size);
-  }
-  await textWriter.flush();
-  await byteWriter.flush();
-  assertEquals(toText(join(asText.writes)), toText(join(asBytes.writes)));
-});
-
-Deno.test("FrameWriter gives every frame its own length, whatever came before", async () => {
-  const lengths = [0, 10, 100, 0, 256, 0, 0, 10, 110, 10, 65_536, 0, 1, 1];
-  const payloads = lengths.map((length) => new Uint8Array(length));
-  const sink = sinkOf();
-  const frames = new FrameWriter(sink);
-  for (const payload of payloads) frames.add(payload);
-  for (const payload of payloads) frames.add("\0".repeat(payload.length));
-  await frames.flush();
-  const content = { payloads: [...payloads, ...payloads] };
-  assertEquals(
-    difference(decodeStream(join(sink.writes)), content),
-    undefined,
   );
 });
 
@@ -1108,22 +1051,18 @@ Deno.test("FrameWriter puts many frames into one write, and writes nothing for n
 
 Deno.test("FrameWriter tells how many bytes wait, and that it is full from 64 KiB on", async () => {
   const frames = new FrameWriter(sinkOf());
-  assertEquals(frames.size, 0);
-  assertEquals(frames.isFull, false);
+  assertEquals([frames.size, frames.isFull], [0, false]);
   frames.add("ü");
   assertEquals(frames.size, 12);
   frames.add(toBytes("abc"));
   assertEquals(frames.size, 25);
   frames.add("x".repeat(65_536 - 25 - 10 - 1));
-  assertEquals(frames.size, 65_535);
-  assertEquals(frames.isFull, false);
+  assertEquals([frames.size, frames.isFull], [65_535, false]);
   frames.add("");
-  assertEquals(frames.size, 65_545);
-  assertEquals(frames.isFull, true);
+  assertEquals([frames.size, frames.isFull], [65_545, true]);
   frames.add("there is still room");
   await frames.flush();
-  assertEquals(frames.size, 0);
-  assertEquals(frames.isFull, false);
+  assertEquals([frames.size, frames.isFull], [0, false]);
   frames.add("x".repeat(65_526));
   assertEquals(frames.isFull, true);
   await frames.flush();
@@ -1140,16 +1079,6 @@ Deno.test("FrameWriter takes more text than a string can hold", () => {
   const text = "x".repeat(2 ** 26);
   for (let i = 0; i < 9; i++) frames.add(text);
   assertEquals(frames.size, 9 * (HEADER_LENGTH + text.length));
-});
-
-Deno.test("FrameWriter copies payloads when they are added", async () => {
-  const sink = sinkOf();
-  const frames = new FrameWriter(sink);
-  const payload = toBytes("x".repeat(100));
-  frames.add(payload);
-  payload.fill(0);
-  await frames.flush();
-  assertEquals(toText(join(sink.writes)), "100       " + "x".repeat(100));
 });
 
 Deno.test("FrameWriter refuses a payload over the limit, and stays as it was", async () => {
@@ -1197,26 +1126,6 @@ Deno.test("FrameWriter takes frames while it flushes, and flushes in order", asy
   assertEquals(frames.size, 0);
 });
 
-Deno.test("FrameWriter keeps what is being written as it is, whatever is added", async () => {
-  let written = "";
-  const frames = new FrameWriter({
-    async write(bytes) {
-      await aWhile();
-      written += toText(bytes.subarray(0, 4));
-      return Math.min(bytes.length, 4);
-    },
-  });
-  for (let i = 0; i < 3; i++) {
-    frames.add(toBytes("one"));
-    const flushed = frames.flush();
-    await aWhile();
-    frames.add(toBytes("two"));
-    await flushed;
-    await frames.flush();
-  }
-  assertEquals(written, "3         one3         two".repeat(3));
-});
-
 Deno.test("FrameWriter keeps the frames of many producers whole and each one's in order", async () => {
   const sink = sinkOf(1000);
   const frames = new FrameWriter(sink);
@@ -1245,40 +1154,34 @@ Deno.test("FrameWriter keeps the frames of many producers whole and each one's i
 
 Deno.test("FrameWriter fails for good with its sink, and writes nothing behind half a frame", async () => {
   const reset = new Error("reset");
-  const writes: string[] = [];
-  const frames = new FrameWriter({
-    async write(bytes) {
-      await undefined;
-      writes.push(toText(bytes));
-      if (writes.length === 1) return 5;
+  const failures = [
+    () => Promise.reject(reset),
+    () => {
       throw reset;
     },
-  });
-  frames.add("one");
-  const flushes = [frames.flush()];
-  await undefined;
-  frames.add("two");
-  flushes.push(frames.flush(), frames.flush());
-  for (const flush of flushes) {
-    assert(await assertRejects(() => flush) === reset);
+  ];
+  for (const failure of failures) {
+    const writes: string[] = [];
+    const frames = new FrameWriter({
+      write(bytes) {
+        writes.push(toText(bytes));
+        return writes.length === 1 ? Promise.resolve(5) : failure();
+      },
+    });
+    frames.add("one");
+    const flushes = [frames.flush()];
+    await undefined;
+    frames.add("two");
+    flushes.push(frames.flush(), frames.flush());
+    for (const flush of flushes) {
+      assert(await assertRejects(() => flush) === reset);
+    }
+    for (let i = 0; i < 2; i++) {
+      assert(assertThrows(() => frames.add("three")) === reset);
+      assert(await assertRejects(() => frames.flush()) === reset);
+    }
+    assertEquals(writes, ["3         one", "     one"]);
   }
-  for (let i = 0; i < 2; i++) {
-    assert(assertThrows(() => frames.add("three")) === reset);
-    assert(await assertRejects(() => frames.flush()) === reset);
-  }
-  assertEquals(writes, ["3         one", "     one"]);
-});
-
-Deno.test("FrameWriter fails for good with a sink that throws", async () => {
-  const broken = new Error("broken");
-  const frames = new FrameWriter({
-    write() {
-      throw broken;
-    },
-  });
-  frames.add("one");
-  assert(await assertRejects(() => frames.flush()) === broken);
-  assert(assertThrows(() => frames.add("two")) === broken);
 });
 
 Deno.test("FrameWriter throws TypeError soon for a sink that returns an impossible count", async () => {
@@ -1345,13 +1248,7 @@ Deno.test("FrameEncoderStream's chunks join to the frames of any payloads", asyn
         const chunks = await Array.fromAsync(
           ReadableStream.from(payloads).pipeThrough(new FrameEncoderStream()),
         );
-        const expected = payloads.map((payload) => encodeFrame(payload));
-        assertEquals(
-          difference({ payloads: [join(chunks)] }, {
-            payloads: [join(expected)],
-          }),
-          undefined,
-        );
+        assertSameBytes(chunks, payloads.map((p) => encodeFrame(p)));
       },
     ),
   );
@@ -1402,36 +1299,22 @@ Deno.test("FrameEncoderStream's chunks have memory of their own", async () => {
   const { readable, writable } = new FrameEncoderStream();
   const reader = readable.getReader();
   const writer = writable.getWriter();
-  const lengths = [3, 70_000, 200_000, 5];
+  const payloads = [3, 70_000, 200_000, 5].map((length) =>
+    new Uint8Array(length).fill(length)
+  );
   const chunks: Uint8Array[] = [];
-  for (const length of lengths) {
-    const payload = new Uint8Array(length).fill(length);
+  for (const payload of payloads) {
     const reading = reader.read();
-    await writer.write(payload);
-    payload.fill(0);
+    const content = payload.slice();
+    await writer.write(content);
+    content.fill(0);
     chunks.push((await reading).value!);
   }
-  const check = (payloads: Uint8Array[], lengths: number[]) => {
-    const frames = lengths.map((length) =>
-      encodeFrame(new Uint8Array(length).fill(length))
-    );
-    assertEquals(difference({ payloads }, { payloads: frames }), undefined);
-  };
-  check(chunks, lengths);
+  const frames = payloads.map((payload) => encodeFrame(payload));
+  assertSameBytes(chunks, frames);
   transfer(chunks[0]);
   transfer(chunks[2]);
-  check([chunks[1], chunks[3]], [lengths[1], lengths[3]]);
-});
-
-Deno.test("FrameEncoderStream fails at both ends for what only looks like bytes", async () => {
-  const wrong = [-20, "5 MB", 5n].map((byteLength) => ({ byteLength }));
-  for (const payload of wrong) {
-    const { readable, writable } = new FrameEncoderStream();
-    const reading = readable.getReader().read();
-    const writing = writable.getWriter().write(payload as never);
-    const error = await assertRejects(() => reading, TypeError);
-    assert(await assertRejects(() => writing) === error);
-  }
+  assertSameBytes([chunks[1], chunks[3]], [frames[1], frames[3]]);
 });
 
 Deno.test("FrameEncoderStream's desiredSize is the bytes that may be written before the producer should wait", async () => {
@@ -1694,20 +1577,6 @@ Deno.test("FrameDecoderStream fails without waiting for what comes after a bad f
   assert(await assertRejects(() => writing) === error);
 });
 
-Deno.test("FrameDecoderStream fails at both ends with the same error", async () => {
-  for (const bad of ["x", "9999999999", "3         tw"]) {
-    const { readable, writable } = new FrameDecoderStream();
-    const writer = writable.getWriter();
-    const reader = readable.getReader();
-    const writing = writer.write(toBytes(bad)).then(() => writer.close());
-    const error = await assertRejects(() => reader.read(), FramingError);
-    assert(await assertRejects(() => writing) === error);
-    assert(await assertRejects(() => writer.closed) === error);
-    assert(await assertRejects(() => reader.closed) === error);
-    assert(await assertRejects(() => writer.write(toBytes("0"))) === error);
-  }
-});
-
 Deno.test("FrameDecoderStream takes the next chunk once the consumer has read all payloads of the last", async () => {
   const { readable, writable } = new FrameDecoderStream();
   const writer = writable.getWriter();
@@ -1725,15 +1594,6 @@ Deno.test("FrameDecoderStream takes the next chunk once the consumer has read al
     await readText(reader);
   }
   await writing;
-});
-
-Deno.test("FrameDecoderStream ends with its input, frames or none", async () => {
-  for (const frames of [[], [new Uint8Array()], [encodeFrame("")]]) {
-    const payloads = await Array.fromAsync(
-      ReadableStream.from(frames).pipeThrough(new FrameDecoderStream()),
-    );
-    assertEquals(payloads.length, frames.filter((f) => f.length > 0).length);
-  }
 });
 
 Deno.test("FrameDecoderStream may be left before an error that follows", async () => {
@@ -1791,6 +1651,13 @@ Deno.test({
     assert(text.includes(`Version ${version} of \`${name}\``));
   },
 });
+
+/** Throws unless two lists of chunks join to the same bytes. Faster than `assertEquals`. */
+function assertSameBytes(chunks: Uint8Array[], expected: Uint8Array[]): void {
+  const payloads = [join(chunks)];
+  const wrong = difference({ payloads }, { payloads: [join(expected)] });
+  assertEquals(wrong, undefined);
+}
 
 /** Texts of any UTF-16 units: ASCII, more, pairs, and surrogates that are alone. */
 function anyText(): fc.Arbitrary<string> {
