@@ -39,22 +39,18 @@ export async function compare(
   }
   console.log(`Medians of ${found.length} rounds`);
   for (const [group, forms] of Object.entries(found[0])) {
-    const names = Object.keys(forms);
-    const rates = (name: string) => found.map((round) => round[group][name]);
-    const [baseline] = names.map(rates);
-    printTable(
-      [group, "payloads/s", `against ${names[0]}`],
-      names.map((name) => [
-        name,
-        Math.round(median(rates(name))).toLocaleString("en"),
-        formatRatio(median(rates(name).map((rate, i) => rate / baseline[i]))),
-      ]),
-    );
+    const [first] = Object.keys(forms);
+    const table = Object.keys(forms).map((name) => {
+      const rates = found.map((round) => round[group][name]);
+      const ratios = found.map((round, i) => rates[i] / round[group][first]);
+      return [name, {
+        "payloads/s": Math.round(median(rates)),
+        [`against ${first}`]: Number(median(ratios).toPrecision(2)),
+      }];
+    });
+    console.log(`\n${group}`);
+    console.table(Object.fromEntries(table));
   }
-}
-
-function formatRatio(ratio: number): string {
-  return ratio < 10 ? ratio.toPrecision(2) : ratio.toFixed();
 }
 
 /** Returns the median. */
@@ -62,18 +58,6 @@ export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = (sorted.length - 1) / 2;
   return (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
-}
-
-/** Prints rows in columns: the first column as text, the others as numbers. */
-function printTable(heading: string[], rows: string[][]): void {
-  const widths = heading.map((_, column) =>
-    Math.max(...[heading, ...rows].map((row) => row[column].length))
-  );
-  console.log();
-  for (const [first, ...rest] of [heading, ...rows]) {
-    const numbers = rest.map((text, i) => text.padStart(widths[i + 1] + 2));
-    console.log(first.padEnd(widths[0]) + numbers.join(""));
-  }
 }
 
 /** Builds the peer in Go, or says that it cannot. */

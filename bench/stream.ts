@@ -9,6 +9,9 @@
 
 import { buildGo, compare, folder, type Round, succeeds } from "./rounds.ts";
 
+/** A program and its arguments. */
+type Command = [program: string, ...args: string[]];
+
 /** Two processes. The sender prints its port on stderr, and the receiver prints what it got at the end. */
 interface Pair {
   name: string;
@@ -17,9 +20,6 @@ interface Pair {
   /** Number of messages of 29 B, 1 KiB, 64 KiB and 1 MiB, for about half a second. */
   counts: (number | undefined)[];
 }
-
-/** A program and its arguments. */
-type Command = [program: string, ...args: string[]];
 
 const lengths = [29, 1024, 64 * 1024, 1024 * 1024];
 
@@ -30,32 +30,24 @@ const goProgram = await buildGo();
 
 /** All pairs that can run here. The others are compared with the first. */
 async function findPairs(): Promise<Pair[]> {
+  const deno = (form: string): Command => [...script("peers/pair.ts"), form];
+  const both = "FrameWriter, FrameReader";
+  const streams = "FrameEncoderStream, FrameDecoderStream";
   const pairs = [
-    deno("Deno, bytes without frames", "pump", [8e6, 1e6, 16_000, 1000]),
-    deno("FrameWriter, FrameReader: bytes", "bytes", [8e6, 1e6, 16_000, 1000]),
-    deno("FrameWriter, FrameReader: for await", "iterated", [
-      6e6,
-      1e6,
-      12_000,
-      800,
-    ]),
-    deno("FrameWriter, FrameReader: text", "text", [2e6, 4e5, 8000, 500]),
-    deno("FrameEncoderStream, FrameDecoderStream", "streams", [
-      3e5,
-      1e5,
-      4000,
-      300,
-    ]),
+    pair("Deno, bytes without frames", deno("pump"), [8e6, 1e6, 16e3, 1e3]),
+    pair(`${both}: bytes`, deno("bytes"), [8e6, 1e6, 16e3, 1e3]),
+    pair(`${both}: for await`, deno("iterated"), [6e6, 1e6, 12e3, 800]),
+    pair(`${both}: text`, deno("text"), [2e6, 4e5, 8e3, 500]),
+    pair(streams, deno("streams"), [3e5, 1e5, 4e3, 300]),
     scripts,
   ];
   if (goProgram !== undefined) {
-    pairs.push(pair("Go, bufio", [goProgram], [8e6, 1e6, 16_000, 1000]));
+    pairs.push(pair("Go, bufio", [goProgram], [8e6, 1e6, 16e3, 1e3]));
   }
   if (await succeeds("python3", "--version")) {
     const program: Command = ["python3", "peers/pair.py"];
-    pairs.push(pair("Python, as in courses", program, [50_000, 3000, 40]));
-    pairs.push({
-      ...pair("Python, the same with the time", program, [50_000]),
+    pairs.push(pair("Python, as in courses", program, [50e3, 3e3, 40]), {
+      ...pair("Python, the same with the time", program, [50e3]),
       send: (_, count) => [...program, "send", "time", `${count}`],
     });
   } else {
@@ -73,19 +65,6 @@ function pair(name: string, program: Command, counts: number[]): Pair {
   };
 }
 
-function deno(name: string, form: string, counts: number[]): Pair {
-  const program = script("peers/pair.ts");
-  return {
-    name,
-    send: (
-      length,
-      count,
-    ) => [...program, "send", form, `${length}`, `${count}`],
-    receive: (length, port) => [...program, "receive", form, `${length}`, port],
-    counts,
-  };
-}
-
 /** The scripts as they are used. Their messages have 29 bytes. */
 const scripts: Pair = {
   name: "streamServer.ts, streamClient01Soln.ts",
@@ -98,14 +77,8 @@ const scripts: Pair = {
 };
 
 function server(count: number, interval: number): Command {
-  const numbers = ["--count", `${count}`, "--interval", `${interval}`];
-  return [
-    ...script("../streamServer.ts"),
-    "--port",
-    "0",
-    "--quiet",
-    ...numbers,
-  ];
+  const flags = `--port 0 --quiet --count ${count} --interval ${interval}`;
+  return [...script("../streamServer.ts"), ...flags.split(" ")];
 }
 
 function script(file: string): Command {

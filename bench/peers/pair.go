@@ -166,7 +166,7 @@ func read(from io.Reader, buffer int) (messages, size int) {
 }
 
 // decode prints how many messages a second it takes apart, measured as
-// codec_bench.ts does.
+// codec.ts does.
 func decode(length, count, chunk, times int) {
 	const phase, sample = 0.2, 0.01
 	var stream bytes.Buffer
