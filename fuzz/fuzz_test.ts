@@ -61,52 +61,37 @@ Deno.test("The reference decodes what framing.ts documents", () => {
 });
 
 Deno.test("What differs from the reference is told", () => {
-  const stream = toBytes("1         a2         b");
-  const content = decodeStream(stream);
+  const content = decodeStream(toBytes("1         a2         b"));
   const facts = { offset: 11, received: 11, expected: 12 };
-  const error = new FramingError("UNEXPECTED_EOF", "", facts);
-  const payloads = [toBytes("a")];
-  assertEquals(difference({ payloads, error }, content), undefined);
-
+  const eof = (facts: Partial<FramingError>) =>
+    new FramingError("UNEXPECTED_EOF", "", facts);
+  const tell = (payloads: string[], error?: Error) =>
+    difference({ payloads: payloads.map(toBytes), error }, content);
+  assertEquals(tell(["a"], eof(facts)), undefined);
+  for (const payloads of [[], ["b"], ["aa"], ["a", "b"]]) {
+    assert(tell(payloads, eof(facts)) !== undefined);
+  }
   for (
-    const wrong of [
-      { payloads: [], error },
-      { payloads: [toBytes("b")], error },
-      { payloads: [toBytes("aa")], error },
-      { payloads: [toBytes("a"), toBytes("b")], error },
-      { payloads },
-      { payloads, error: new RangeError() },
-      {
-        payloads,
-        error: new FramingError("INVALID_HEADER", "", facts),
-      },
-      {
-        payloads,
-        error: new FramingError("UNEXPECTED_EOF", "", { ...facts, offset: 0 }),
-      },
-      {
-        payloads,
-        error: new FramingError("UNEXPECTED_EOF", "", { offset: 11 }),
-      },
+    const error of [
+      undefined,
+      new RangeError(),
+      new FramingError("INVALID_HEADER", "", facts),
+      eof({ ...facts, offset: 0 }),
+      eof({ offset: 11 }),
     ]
   ) {
-    assert(difference(wrong, content) !== undefined);
+    assert(tell(["a"], error) !== undefined);
   }
-  assert(
-    difference({ payloads, error }, { payloads: [...payloads] }) !== undefined,
-  );
+  const outcome = { payloads: content.payloads, error: eof(facts) };
+  const whole = { payloads: content.payloads };
+  assert(difference(outcome, whole) !== undefined);
 });
 
 Deno.test("Of a bad header, what had arrived may be told, but not less than makes it bad", () => {
   const content = decodeStream(toBytes("12x       "));
-  const told = (header: string) =>
-    difference({
-      payloads: [],
-      error: new FramingError("INVALID_HEADER", "", { header }),
-    }, content);
-  assertEquals(told("12x"), undefined);
-  assertEquals(told("12x       "), undefined);
-  assert(told("12") !== undefined);
-  assert(told("12y") !== undefined);
-  assert(told("12x        ") !== undefined);
+  for (const header of ["12x", "12x       ", "12", "12y", "12x        "]) {
+    const error = new FramingError("INVALID_HEADER", "", { header });
+    const isRight = difference({ payloads: [], error }, content) === undefined;
+    assertEquals(isRight, ["12x", "12x       "].includes(header), header);
+  }
 });
