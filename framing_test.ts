@@ -1147,7 +1147,7 @@ Deno.test("FrameWriter allocates in proportion to what is added", async () => {
   assertEquals(more, 0); // It keeps the memory of its longest write.
 });
 
-Deno.test("FrameEncoderStream's chunks join to the frames of any payloads", async () => {
+Deno.test("FrameEncoderStream's chunks join to the frames of any payloads, and have memory of their own", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.oneof(anyText(), payload), { maxLength: 8 }),
@@ -1156,6 +1156,9 @@ Deno.test("FrameEncoderStream's chunks join to the frames of any payloads", asyn
           ReadableStream.from(payloads).pipeThrough(new FrameEncoderStream()),
         );
         assertSameBytes(chunks, payloads.map((p) => encodeFrame(p)));
+        for (const { buffer, length } of chunks) {
+          assertEquals(buffer.byteLength, length);
+        }
       },
     ),
   );
@@ -1173,7 +1176,6 @@ Deno.test("FrameEncoderStream sends a lone frame at once, as one chunk, whatever
       await writer.write(payload);
       const { value } = await reading;
       assertEquals(toText(value!), toText(encodeFrame(payload)));
-      assert(value!.buffer.byteLength <= 2 * value!.length);
     }
   }
 });
@@ -1200,28 +1202,6 @@ Deno.test("FrameEncoderStream sends together what is written while the consumer 
   assertEquals(await readText(reader), "3         two5         three");
   assertEquals((await reader.read()).done, true);
   await Promise.all(rest);
-});
-
-Deno.test("FrameEncoderStream's chunks have memory of their own", async () => {
-  const { readable, writable } = new FrameEncoderStream();
-  const reader = readable.getReader();
-  const writer = writable.getWriter();
-  const payloads = [3, 70_000, 200_000, 5].map((length) =>
-    new Uint8Array(length).fill(length)
-  );
-  const chunks: Uint8Array[] = [];
-  for (const payload of payloads) {
-    const reading = reader.read();
-    const content = payload.slice();
-    await writer.write(content);
-    content.fill(0);
-    chunks.push((await reading).value!);
-  }
-  const frames = payloads.map((payload) => encodeFrame(payload));
-  assertSameBytes(chunks, frames);
-  transfer(chunks[0]);
-  transfer(chunks[2]);
-  assertSameBytes([chunks[1], chunks[3]], [frames[1], frames[3]]);
 });
 
 Deno.test("FrameEncoderStream's desiredSize is the bytes that may be written before the producer should wait", async () => {
@@ -1402,7 +1382,7 @@ Deno.test("FrameDecoderStream delivers a payload before more is written", async 
 
 for (const form of ["FrameDecoder", "FrameDecoderStream"]) {
   Deno.test(`${form}'s payloads that were cut have memory of their own: to change or transfer one changes no other`, async () => {
-    const lengths = [3, 0, 3000, 3000, 1, 0, 6, 6, 64, 65, 512, 513, 70_000, 5];
+    const lengths = [0, 3, 0, 3000, 3000, 1, 6, 6, 64, 65, 512, 513, 70_000, 5];
     const frames = lengths.map((length, i) =>
       encodeFrame(new Uint8Array(length).fill(i))
     );
