@@ -130,11 +130,8 @@ function isEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Returns the code and the facts of an error, without the fields that do not apply. */
 export function factsOf(error: FramingError): Failure {
-  const { code, offset, header, length, maxFrameLength, received, expected } =
-    error;
-  const facts = { header, length, maxFrameLength, received, expected };
   // JSON leaves out what is undefined.
-  return JSON.parse(JSON.stringify({ code, offset, ...facts }));
+  return JSON.parse(JSON.stringify({ ...error, name: undefined }));
 }
 
 function inspect(failure: Failure | undefined): string {
