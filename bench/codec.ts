@@ -1,5 +1,5 @@
 /**
- * `deno task bench`: what decoding and encoding frames costs inside one process,
+ * `deno task bench`: what decoders and streams of frames cost inside one process,
  * compared with packages on npm, with Go, and with a `TransformStream` that does
  * nothing. Every measurement is a process: this program with the name of one
  * benchmark.
@@ -13,7 +13,6 @@ import {
   FrameDecoderStream,
   FrameEncoderStream,
   FrameReader,
-  FrameWriter,
   HEADER_LENGTH,
 } from "../framing.ts";
 import { peers } from "./peers/npm.ts";
@@ -70,22 +69,6 @@ for (
     if (name.includes("frame-stream") && length / chunk > 1000) continue;
     const frames = () => cut(header(length), stream);
     add(name, count * length, frames, decode);
-  }
-}
-
-{
-  const length = 29;
-  const count = 20_000;
-  const add = group(`encode ${size(length)}`, count);
-  const expected = count * (HEADER_LENGTH + length);
-  const payloads = () => Array(count).fill(new Uint8Array(length));
-  const texts = () => Array(count).fill("a".repeat(length));
-  add("FrameWriter, bytes", expected, payloads, write);
-  add("FrameWriter, text", expected, texts, write);
-  add("encodeFrame, bytes", expected, payloads, encode);
-  for (const { name, header, encode } of peers) {
-    const expected = count * (header(length).length + length);
-    add(name, expected, payloads, encode);
   }
 }
 
@@ -202,28 +185,6 @@ function source(chunks: Uint8Array[]): Pick<Deno.Conn, "read"> {
       return Promise.resolve(part.length);
     },
   };
-}
-
-async function write(payloads: (string | Uint8Array)[]): Promise<number> {
-  let bytes = 0;
-  const frames = new FrameWriter({
-    write(part) {
-      bytes += part.length;
-      return Promise.resolve(part.length);
-    },
-  });
-  for (const payload of payloads) {
-    frames.add(payload);
-    if (frames.isFull) await frames.flush();
-  }
-  await frames.flush();
-  return bytes;
-}
-
-function encode(payloads: Uint8Array[]): number {
-  let bytes = 0;
-  for (const payload of payloads) bytes += encodeFrame(payload).length;
-  return bytes;
 }
 
 function through(

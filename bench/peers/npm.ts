@@ -14,19 +14,14 @@ import frameStream from "npm:frame-stream@4.0.1";
 import * as itLengthPrefixed from "npm:it-length-prefixed@11.0.1";
 import lengthPrefixedStream from "npm:length-prefixed-stream@2.0.0";
 
-/** Counts the bytes of what comes out. */
-type Count = number | Promise<number>;
-
-/** A package that encodes and decodes frames. */
+/** A package that decodes frames. */
 export interface Peer {
   /** Its name and version. */
   name: string;
   /** Returns its header for a payload of `length` bytes. */
   header(length: number): Uint8Array;
-  /** Decodes a stream that is cut into chunks. */
-  decode(chunks: Uint8Array[]): Count;
-  /** Encodes payloads. */
-  encode(payloads: Uint8Array[]): Count;
+  /** Decodes a stream that is cut into chunks. Returns how many bytes come out. */
+  decode(chunks: Uint8Array[]): number | Promise<number>;
 }
 
 /** All packages. */
@@ -35,13 +30,11 @@ export const peers: Peer[] = [
     name: "npm length-prefixed-stream 2.0.0",
     header: varint,
     decode: (chunks) => pump(lengthPrefixedStream.decode(), chunks),
-    encode: (payloads) => pump(lengthPrefixedStream.encode(), payloads),
   },
   {
     name: "npm frame-stream 4.0.1",
     header: uint32,
     decode: (chunks) => pump(frameStream.decode(), chunks),
-    encode: (payloads) => pump(frameStream.encode(), payloads),
   },
   {
     name: "npm it-length-prefixed 11.0.1",
@@ -50,13 +43,6 @@ export const peers: Peer[] = [
       let bytes = 0;
       for (const payload of itLengthPrefixed.decode(chunks)) {
         bytes += payload.subarray().length;
-      }
-      return bytes;
-    },
-    encode(payloads) {
-      let bytes = 0;
-      for (const part of itLengthPrefixed.encode(payloads)) {
-        bytes += part.length;
       }
       return bytes;
     },
