@@ -999,8 +999,23 @@ Deno.test("FrameWriter refuses a payload over the limit, and stays as it was", a
 });
 
 Deno.test("FrameWriter takes frames while it flushes, and flushes in order", async () => {
-  const sink = slowSink();
-  const frames = new FrameWriter(sink);
+  let taken = Promise.withResolvers<number>();
+  let given = "";
+  const frames = new FrameWriter({
+    write(bytes) {
+      given = toText(bytes);
+      taken = Promise.withResolvers();
+      return taken.promise;
+    },
+  });
+  const take = async () => {
+    await aWhile();
+    const text = given;
+    given = "";
+    taken.resolve(text.length);
+    await aWhile();
+    return text;
+  };
   const settled: string[] = [];
   const flush = (name: string) => {
     frames.flush().then(() => settled.push(name));
@@ -1014,15 +1029,15 @@ Deno.test("FrameWriter takes frames while it flushes, and flushes in order", asy
   flush("3rd");
   frames.add("d"); // Before the second write begins, so part of it.
   assertEquals(frames.size, 33);
-  assertEquals(await sink.take(), "1         a");
+  assertEquals(await take(), "1         a");
   assertEquals(settled, ["1st"]);
   frames.add("e");
   assertEquals([frames.size, settled.length], [11, 1]);
   flush("4th");
-  assertEquals(await sink.take(), "1         b1         c1         d");
+  assertEquals(await take(), "1         b1         c1         d");
   assertEquals(settled, ["1st", "2nd", "3rd"]);
   flush("5th");
-  assertEquals(await sink.take(), "1         e");
+  assertEquals(await take(), "1         e");
   assertEquals(settled, ["1st", "2nd", "3rd", "4th", "5th"]);
   await frames.flush();
   assertEquals(frames.size, 0);
@@ -1482,27 +1497,6 @@ function sinkOf(most = Infinity) {
       const taken = bytes.slice(0, most);
       writes.push(taken);
       return taken.length;
-    },
-  };
-}
-
-/** A sink whose every write waits for `take`, which returns what it was given. */
-function slowSink() {
-  let taken = Promise.withResolvers<number>();
-  let given = "";
-  return {
-    write(bytes: Uint8Array) {
-      given = toText(bytes);
-      taken = Promise.withResolvers();
-      return taken.promise;
-    },
-    async take(): Promise<string> {
-      await aWhile();
-      const text = given;
-      given = "";
-      taken.resolve(text.length);
-      await aWhile();
-      return text;
     },
   };
 }
