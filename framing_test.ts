@@ -915,25 +915,27 @@ Deno.test("FrameReader asks for as much as its buffer holds, but for a short res
   assertEquals(rooms, new Set([4096, 4086]));
 });
 
-Deno.test("FrameWriter writes what encodeFrame makes, of texts and bytes in any order, to a sink that takes parts", async () => {
+Deno.test("FrameWriter writes what encodeFrame makes, of texts and bytes in any order, to a sink that takes parts, while more is added", async () => {
+  const payloads = fc.array(fc.oneof(anyText(), payload), { maxLength: 8 });
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.array(fc.oneof(anyText(), payload), { maxLength: 8 }), {
-        maxLength: 3,
-      }),
+      fc.array(fc.tuple(payloads, fc.boolean()), { maxLength: 4 }),
       fc.constantFrom(1000, 7777, Infinity),
       async (batches, most) => {
         const sink = sinkOf(most);
         const frames = new FrameWriter(sink);
-        for (const batch of batches) {
-          for (const payload of batch) {
+        for (const [payloads, awaits] of batches) {
+          for (const payload of payloads) {
             const content = payload.slice();
             frames.add(content);
             if (content instanceof Uint8Array) content.fill(0);
           }
-          await frames.flush();
+          const flushing = frames.flush();
+          await (awaits ? flushing : undefined);
         }
-        assertSameBytes(sink.writes, batches.flat().map((p) => encodeFrame(p)));
+        await frames.flush();
+        const added = batches.flatMap(([payloads]) => payloads);
+        assertSameBytes(sink.writes, added.map((p) => encodeFrame(p)));
       },
     ),
     { numRuns: 200 },
