@@ -62,7 +62,7 @@ export const payload: fc.Arbitrary<Uint8Array> = fc.tuple(
 const place = fc.nat(0xffff).map((part) => part / 0x10000);
 
 /** Ways of cutting: functions that cut a stream at random offsets, or into chunks of one size. */
-export const cutting: fc.Arbitrary<(stream: Uint8Array) => Uint8Array[]> = fc
+const cutting: fc.Arbitrary<(stream: Uint8Array) => Uint8Array[]> = fc
   .oneof(
     fc.array(place, { maxLength: 8 })
       .map((places) => (stream: Uint8Array) =>
