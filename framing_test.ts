@@ -848,8 +848,13 @@ Deno.test("FrameReader begins with 4 KiB, and keeps them while reads do not fill
   const frames = new FrameReader(source);
   assertEquals([frames.bytes.length, frames.start, frames.end], [0, 0, 0]);
   assertEquals((await Array.fromAsync(frames)).length, 1000);
-  const sizes = source.reads.map(({ buffer }) => buffer.byteLength);
-  assertEquals(new Set(sizes), new Set([4 * KIB]));
+  const buffers = [...new Set(source.reads.map(({ buffer }) => buffer))];
+  for (const { byteLength } of buffers) assertEquals(byteLength, 4 * KIB);
+  // Each takes 3 KiB at least, since the payloads in it are left alone.
+  assert(
+    buffers.length <= 1000 * frame.length / (3 * KIB) + 1,
+    `${buffers.length}`,
+  );
 });
 
 Deno.test("FrameReader takes memory for what arrives, not for what is promised", async () => {
