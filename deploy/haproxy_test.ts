@@ -7,10 +7,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import {
-  canRun,
   freePort,
   isPosix,
   readMessages,
+  reasonWithout,
   startProcess,
   startServer,
   test,
@@ -35,18 +35,18 @@ test(
     ], {
       env: {
         LISTEN: `127.0.0.1:${port}`,
-        SERVER_1: `127.0.0.1:${one.port}`,
-        SERVER_2: `127.0.0.1:${two.port}`,
+        SERVER_1: `127.0.0.1:${one.address.port}`,
+        SERVER_2: `127.0.0.1:${two.address.port}`,
       },
     });
     await until(() => `HAProxy ${proxy.stderr.quote()}`, () => canReach(port));
 
     const clients = Array.from({ length: 200 }, () => stream(port));
     await Promise.all(clients.map((client) => client.begun));
-    one.script.kill("SIGTERM");
+    one.kill("SIGTERM");
     await until(
       () => "the server to refuse",
-      async () => !await canReach(one.port),
+      async () => !await canReach(one.address.port),
     );
     const late = Array.from({ length: 50 }, () => stream(port));
 
@@ -55,22 +55,11 @@ test(
     assert(whole >= 80 && whole <= 120, `${whole} of 200 were on the other`);
     assert(counts.every((count) => count > 0), String(counts));
     for (const client of late) assertEquals(await client.count, COUNT);
-    assertEquals((await one.script.result()).code, 0);
-    assert(!two.script.hasEnded && !proxy.hasEnded, proxy.stderr.text);
+    assertEquals((await one.result()).code, 0);
+    assert(!two.hasEnded && !proxy.hasEnded, proxy.stderr.text);
   },
-  await reasonToIgnore(),
+  isPosix ? await reasonWithout("haproxy", "-v") : "not on Windows",
 );
-
-async function reasonToIgnore(): Promise<string | undefined> {
-  if (!canRun) return undefined; // test says so.
-  if (!isPosix) return "not on Windows";
-  try {
-    await using process = startProcess(["haproxy", "-v"]);
-    await process.result();
-  } catch {
-    return "haproxy is not installed";
-  }
-}
 
 /** Starts a client that counts the messages of its stream. */
 function stream(

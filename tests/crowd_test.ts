@@ -25,7 +25,7 @@ test("10,000 clients at once get 20 whole messages each", async () => {
       [
         Deno.execPath(),
         ...["run", "--no-prompt", "--allow-net=127.0.0.1", "tests/crowd.ts"],
-        ...[String(server.port), String(size)],
+        ...[String(server.address.port), String(size)],
       ],
       { shell: `ulimit -n ${size + SPARE}` },
     )));

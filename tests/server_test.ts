@@ -59,12 +59,6 @@ test("--quiet leaves out the line per message", async () => {
   assertMatch(server.stdout.text, /^Connect from .* established\n$/);
 });
 
-test("--count 0 sends for as long as the client stays", async () => {
-  await using server = await startServer(["--count=0", "--interval=0"]);
-  using client = await Deno.connect(server.address);
-  assertEquals((await readSome(client, 1e6))?.length, 1e6);
-});
-
 test("clients are served at the same time, each with a stream of its own", async () => {
   await using server = await startServer(["--count", "3"]);
   using first = await Deno.connect(server.address);
@@ -130,27 +124,6 @@ test("the time of a message is the system's, in microseconds, and never steps ba
   assert(microseconds.size > 100, `${microseconds.size} of 1000`);
 });
 
-test("the server serves on after hundreds of resets", async () => {
-  await using server = await startServer(["--count", "3", "--interval", "0"]);
-
-  await inRounds(400, () => dialAndReset(server));
-
-  assertEquals((await dial(server)).length, 3);
-  assertEquals(server.stderr.text.match(/Cannot accept clients/), null);
-  await assertSound(server);
-});
-
-test("the server serves on after hundreds of clients that hang up at once", async () => {
-  await using server = await startServer(["--count", "3", "--interval", "0"]);
-
-  await inRounds(400, async () => {
-    using _client = await Deno.connect(server.address);
-  });
-
-  assertEquals((await dial(server)).length, 3);
-  await assertSound(server);
-});
-
 test("a client that half-closes at once gets the whole stream", async () => {
   await using server = await startServer(["--interval", "0.01"]);
   using client = await Deno.connect(server.address);
@@ -161,30 +134,21 @@ test("a client that half-closes at once gets the whole stream", async () => {
   await assertSound(server);
 });
 
-for (
-  const [name, junk] of [
-    ["random bytes", crypto.getRandomValues(new Uint8Array(60_000))],
-    [
-      "a request",
-      new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n".repeat(2000)),
-    ],
-  ] as const
-) {
-  test(`a client that sends junk, ${name}, gets the whole stream and a clean end`, async () => {
-    await using server = await startServer(["--interval", "0.01"]);
-    using client = await Deno.connect(server.address);
+test("a client that sends junk gets the whole stream and a clean end", async () => {
+  const junk = crypto.getRandomValues(new Uint8Array(60_000));
+  await using server = await startServer(["--interval", "0.01"]);
+  using client = await Deno.connect(server.address);
 
-    // Before the first message is read, between every two, and after the last.
-    for (let i = 0; i < 6; i++) await writeAll(client, junk);
-    for (let i = 0; i < 20; i++) {
-      await readSome(client, 39);
-      await writeAll(client, junk.subarray(0, 10_000));
-    }
-    assertEquals(await readSome(client, 1), null);
-    for (let i = 0; i < 6; i++) await writeAll(client, junk);
-    await assertSound(server);
-  });
-}
+  // Before the first message is read, between every two, and after the last.
+  for (let i = 0; i < 6; i++) await writeAll(client, junk);
+  for (let i = 0; i < 20; i++) {
+    await readSome(client, 39);
+    await writeAll(client, junk.subarray(0, 10_000));
+  }
+  assertEquals(await readSome(client, 1), null);
+  for (let i = 0; i < 6; i++) await writeAll(client, junk);
+  await assertSound(server);
+});
 
 test(
   "clients that never read cost a bounded amount, and one beside them is served",
@@ -194,7 +158,7 @@ test(
     );
     using reader = await Deno.connect(server.address);
     await readSome(reader, 1e7);
-    const before = (await holdings(server.script)).memory;
+    const before = (await holdings(server)).memory;
     using idlers = new DisposableStack();
 
     for (let i = 0; i < 20; i++) {
@@ -202,7 +166,7 @@ test(
     }
     await server.stdout.waitFor(/(^Connect .*\n){21}/m);
     assertEquals((await readSome(reader, 1e8))?.length, 1e8);
-    const cost = (await holdings(server.script)).memory - before;
+    const cost = (await holdings(server)).memory - before;
     assert(cost < 64e6, `20 clients that never read cost ${cost} bytes`);
   },
   onlyOnLinux,
@@ -228,7 +192,7 @@ test("a client whose machine is gone is told by keep-alive", async () => {
   await readSome(client, 39);
 
   // In this table, a connection that waits has no timer but this one.
-  const port = hexPort(server.port);
+  const port = hexPort(server.address.port);
   const peer = hexPort((client.localAddr as Deno.NetAddr).port);
   await until(() => "the keep-alive timer", async () => {
     const table = await output("cat", "/proc/net/tcp");
@@ -236,31 +200,36 @@ test("a client whose machine is gone is told by keep-alive", async () => {
   });
 }, onlyOnLinux);
 
-test("the server lets go of clients that are killed or reset", async () => {
+test("the server lets go of hundreds of clients that hang up, reset or are killed, and serves on", async () => {
   await using server = await startServer(
     ["--count", "0", "--interval", "0.02", "--quiet"],
   );
-  {
-    using client = await Deno.connect(server.address);
-    await readSome(client, 39);
-  }
-  const before = (await holdings(server.script)).files;
+  using client = await Deno.connect(server.address);
+  await readSome(client, 39);
+  const before = tellsHoldings ? (await holdings(server)).files : NaN;
 
-  const killed = Array.from(
-    { length: 10 },
-    () => startScript("client", server.flags),
-  );
-  for (const client of killed) {
-    await client.stdout.waitFor(/^M:/m);
-    await client[Symbol.asyncDispose]();
+  for (let round = 0; round < 8; round++) {
+    await Promise.all(Array.from({ length: 50 }, async () => {
+      await dialAndReset(server);
+      using _client = await Deno.connect(server.address);
+    }));
   }
-  await inRounds(100, () => dialAndReset(server));
+  for (let i = 0; i < 10; i++) {
+    await using killed = startScript("client", server.flags);
+    await killed.stdout.waitFor(/^M:/m);
+  }
 
-  await until(
-    () => "its files to be closed",
-    async () => (await holdings(server.script)).files <= before,
-  );
-}, onlyOnLinux);
+  if (tellsHoldings) {
+    await until(
+      () => "its files to be closed",
+      async () => (await holdings(server)).files <= before,
+    );
+  }
+  assertEquals((await readSome(client, 390))?.length, 390);
+  assert(!/Cannot accept clients/.test(server.stderr.text));
+  client.close();
+  await assertSound(server);
+});
 
 test(
   "out of file descriptors, the server says so once, and serves who waits when there is room",
@@ -358,10 +327,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
     // The server takes a signal that comes at once for a copy of the first.
     await until(() => "the end of the server", () => {
-      server.script.kill(signal);
-      return server.script.hasEnded;
+      server.kill(signal);
+      return server.hasEnded;
     });
-    const { code, stderr } = await server.script.result();
+    const { code, stderr } = await server.result();
     assertEquals(code, signal === "SIGTERM" ? 143 : 130);
     assertEquals(stderr.match(/Stopping/g)?.length, 1);
   }, notOnWindows);
@@ -376,7 +345,7 @@ test("the server outlives those who read its output", async () => {
     assertEquals((await dial(server)).length, 20);
     await dialAndReset(server);
   }
-  assert(!server.script.hasEnded);
+  assert(!server.hasEnded);
   if (isPosix) assertEquals((await server.stop()).code, 0);
 });
 
@@ -384,7 +353,7 @@ test(
   "thousands of clients that dial while the server stands still are all served",
   async () => {
     await using server = await startServer(["--interval", "0", "--quiet"]);
-    server.script.kill("SIGSTOP");
+    server.kill("SIGSTOP");
     const dialled = Array.from(
       { length: 900 },
       () => Deno.connect(server.address),
@@ -394,7 +363,7 @@ test(
       Promise.all(dialled),
       () => "connections in the backlog",
     );
-    server.script.kill("SIGCONT");
+    server.kill("SIGCONT");
     const streams = await Promise.all(
       clients.map((client) =>
         readMessages(client).finally(() => client.close())
@@ -410,7 +379,7 @@ test("the server says what to do when its port is taken", async () => {
   const { code, stderr } = await runScript("server", server.flags);
   assertEquals(
     stderr,
-    `error: port ${server.port} on 127.0.0.1 is taken, perhaps by a server in another terminal. Stop that one, or give this server and its clients another port with --port\n`,
+    `error: port ${server.address.port} on 127.0.0.1 is taken, perhaps by a server in another terminal. Stop that one, or give this server and its clients another port with --port\n`,
   );
   assertEquals(code, 1);
 });
@@ -468,18 +437,9 @@ test("a server whose output nobody reads ends when it is told to", async () => {
   assertMatch(stderr, /^Stopping/m);
 }, notOnWindows);
 
-test("a log that cannot be written costs no client a message", async () => {
-  await using server = await startServer(["--interval", "0.001"], {
-    shell: "exec >/dev/full",
-  });
-  assertEquals((await dial(server)).length, 20);
-  await server.stderr.waitFor(/^Cannot print: .*No space left/m);
-  await assertSound(server);
-}, Deno.build.os === "linux" ? undefined : "needs Linux's /dev/full");
-
 Deno.test("the tasks have permission for the network alone", () => {
   for (const task of ["server", "client", "client:ex1"] as const) {
-    const command = config.tasks[task].command.replaceAll("'", "");
+    const command = config.tasks[task].command;
     assertMatch(command, /^deno run --allow-net=[^ ,]+(,[^ ,]+)* \w+\.ts$/);
     if (task !== "server") assert(!command.includes("0.0.0.0"), command);
   }
@@ -491,17 +451,10 @@ async function dial(server: Server): Promise<string[]> {
   return await readMessages(client);
 }
 
-/** Does the same many times, some of it at once. */
-async function inRounds(times: number, act: () => Promise<void>) {
-  for (let done = 0; done < times; done += 50) {
-    await Promise.all(Array.from({ length: 50 }, act));
-  }
-}
-
 /** Dials, and resets the connection as soon as it is there. */
 function dialAndReset(server: Server): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = connect(server.port, server.hostname);
+  const socket = connect(server.address);
   socket.on("connect", () => socket.resetAndDestroy());
   socket.on("close", () => resolve());
   socket.on("error", reject);
@@ -533,7 +486,7 @@ function hexPort(port: number): string {
 
 /** Asserts that the server is there and has met with nothing that its code did not foresee. */
 async function assertSound(server: Server): Promise<void> {
-  assert(!server.script.hasEnded, server.stderr.text);
+  assert(!server.hasEnded, server.stderr.text);
   const { code, stderr } = await server.stop();
   if (isPosix) assertEquals(code, 0, stderr);
   assert(!/Uncaught|^ +at /m.test(stderr), stderr);

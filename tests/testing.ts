@@ -11,8 +11,8 @@
  * @module
  */
 
+import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
-import { Buffer } from "node:buffer";
 import config from "../deno.json" with { type: "json" };
 import { FrameDecoder } from "../framing.ts";
 
@@ -46,6 +46,17 @@ export interface StartOptions {
   file?: string;
 }
 
+/** Returns why to ignore a test that needs a program which is not installed. */
+export async function reasonWithout(
+  program: string,
+  versionFlag: string,
+): Promise<string | undefined> {
+  if (!canRun) return undefined; // `test` says so.
+  const { success } = await new Deno.Command(program, { args: [versionFlag] })
+    .output().catch(() => ({ success: false }));
+  return success ? undefined : `${program} is not installed`;
+}
+
 /** Registers a test that starts processes. If it cannot run, it is ignored, with the reason in its name. */
 export function test(
   name: string,
@@ -70,7 +81,7 @@ export function startScript(
 
 /** Returns the command of a task in deno.json, word by word. */
 export function denoCommand(task: Task, options: StartOptions = {}): string[] {
-  const words = config.tasks[task].command.replaceAll("'", "").split(" ");
+  const words = config.tasks[task].command.split(" ");
   const file = options.file ?? words.at(-1)!;
   return [
     Deno.execPath(),
@@ -102,33 +113,6 @@ export function startProcess(
   );
 }
 
-/** Starts a command at a pseudo-terminal, which terminal.py describes. */
-export function startAtTerminal(
-  command: string[],
-  options: StartOptions = {},
-): Script {
-  return startProcess(["python3", "tests/terminal.py", ...command], options);
-}
-
-/** Returns the command lines of the processes at a terminal, but its own. */
-export async function processesAt({ stdout }: Script): Promise<string[]> {
-  const [terminal] = await stdout.waitFor(/^\/dev\/\S+/m);
-  const list = await output("ps", "-o", "args=", "-t", terminal);
-  return list.trim().split("\n")
-    .filter((args) => !/terminal\.py --shell/.test(args));
-}
-
-/** Waits until a terminal's command has ended and left no process. Returns its exit code. */
-export async function endAtTerminal(terminal: Script): Promise<number> {
-  const [, code] = await terminal.stdout.waitFor(/code: (\d+)\r\n/);
-  let processes: string[] = [];
-  await until(() => `the end of ${processes}`, async () => {
-    processes = await processesAt(terminal);
-    return processes.length === 0;
-  });
-  return Number(code);
-}
-
 /** Runs a script of this project to its end. */
 export async function runScript(
   task: Task,
@@ -139,21 +123,25 @@ export async function runScript(
   return await script.result();
 }
 
+/** A running server: its address as `Deno.connect` takes it, and as a client script does. */
+export type Server = Script & {
+  address: { hostname: string; port: number };
+  flags: string[];
+};
+
 /** Starts the server on a free port, and waits until it listens. */
 export async function startServer(
   args: string[] = [],
   options: StartOptions = {},
 ): Promise<Server> {
   const script = startScript("server", ["--port", "0", ...args], options);
-  try {
-    const [, hostname, port] = await script.stderr.waitFor(
-      /^Listening on \[?(.+?)\]?:(\d+)$/m,
-    );
-    return new Server(script, hostname, Number(port));
-  } catch (error) {
-    await script[Symbol.asyncDispose]();
-    throw error;
-  }
+  const [, port] = await script.stderr.waitFor(
+    /^Listening on 127\.0\.0\.1:(\d+)$/m,
+  );
+  return Object.assign(script, {
+    address: { hostname: "127.0.0.1", port: Number(port) },
+    flags: ["--port", port],
+  });
 }
 
 /** How a script ended, and all it said. */
@@ -166,16 +154,18 @@ export interface Result {
 
 /** A running script. Disposing of it kills it if it still runs. */
 export class Script implements AsyncDisposable {
+  readonly pid: number;
   readonly stdout: Output;
   readonly stderr: Output;
+  hasEnded = false;
   readonly #child: Deno.ChildProcess;
-  #hasEnded = false;
 
   constructor(child: Deno.ChildProcess) {
     this.#child = child;
+    this.pid = child.pid;
     this.stdout = new Output(child.stdout);
     this.stderr = new Output(child.stderr);
-    child.status.then(() => this.#hasEnded = true);
+    child.status.then(() => this.hasEnded = true);
   }
 
   /** Writes to the script's stdin, or types at its terminal: `"\x03"` is Ctrl+C. */
@@ -185,27 +175,24 @@ export class Script implements AsyncDisposable {
     writer.releaseLock();
   }
 
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  get hasEnded(): boolean {
-    return this.#hasEnded;
+  /** Ends the script's stdin. */
+  async closeStdin(): Promise<void> {
+    await this.#child.stdin.close();
   }
 
   /** Sends a signal, unless the script has ended. */
   kill(signal: Deno.Signal): void {
-    if (this.#hasEnded) return;
     try {
       this.#child.kill(signal);
-    } catch (error) {
-      // It has ended since.
-      if (
-        !(error instanceof TypeError || error instanceof Deno.errors.NotFound)
-      ) {
-        throw error;
-      }
+    } catch {
+      // It has ended.
     }
+  }
+
+  /** Ends it with a signal, and waits until it has ended. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<Result> {
+    this.kill(signal);
+    return await this.result();
   }
 
   /** Waits for its end. */
@@ -222,49 +209,8 @@ export class Script implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill("SIGKILL");
     await this.#child.status;
-    await this.#child.stdin.close().catch(() => {});
+    await this.closeStdin().catch(() => {});
     await Promise.all([this.stdout.close(), this.stderr.close()]);
-  }
-}
-
-/** A running server. */
-export class Server implements AsyncDisposable {
-  readonly script: Script;
-  readonly hostname: string;
-  readonly port: number;
-
-  constructor(script: Script, hostname: string, port: number) {
-    this.script = script;
-    this.hostname = hostname;
-    this.port = port;
-  }
-
-  /** The address as `Deno.connect` takes it. */
-  get address(): { hostname: string; port: number } {
-    return { hostname: this.hostname, port: this.port };
-  }
-
-  /** The address as a client script takes it. */
-  get flags(): string[] {
-    return ["--hostname", this.hostname, "--port", String(this.port)];
-  }
-
-  get stdout(): Output {
-    return this.script.stdout;
-  }
-
-  get stderr(): Output {
-    return this.script.stderr;
-  }
-
-  /** Ends it with a signal, and waits until it has ended. */
-  async stop(signal: Deno.Signal = "SIGTERM"): Promise<Result> {
-    this.script.kill(signal);
-    return await this.script.result();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.script[Symbol.asyncDispose]();
   }
 }
 
@@ -378,26 +324,20 @@ export function freePort(): number {
   return listener.addr.port;
 }
 
-/** How a server of bytes sends them and ends. */
-export type Ending = "end" | "stall" | "drip";
-
-/** Serves every client the same bytes. Then it ends the stream or stalls. With `drip` it sends them one by one. */
+/** Serves every client the same bytes. Then it ends the stream or stalls. */
 export async function serveBytes(
   bytes: Uint8Array | string,
-  ending: Ending = "end",
+  ending: "end" | "stall" = "end",
 ) {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
     sockets.push(socket);
     socket.on("error", () => {}); // A client may leave at any time.
     socket.resume();
-    if (ending === "drip") return drip(socket, Buffer.from(bytes));
     socket.write(bytes);
     if (ending === "end") socket.end();
   });
-  const listening = Promise.withResolvers<void>();
-  server.listen(0, "127.0.0.1", listening.resolve);
-  await within(listening.promise, () => "a port to listen on");
+  await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   return {
     address: `127.0.0.1:${port}`,
@@ -407,26 +347,9 @@ export async function serveBytes(
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
-      const closed = Promise.withResolvers<void>();
-      server.close(() => closed.resolve());
-      await closed.promise;
+      await once(server.close(), "close");
     },
   };
-}
-
-/** Sends byte after byte, each in a packet of its own. */
-function drip(socket: Socket, bytes: Uint8Array): void {
-  socket.setNoDelay();
-  let sent = 0;
-  const timer = setInterval(() => {
-    if (sent === bytes.length) {
-      clearInterval(timer);
-      socket.end();
-    } else {
-      socket.write(bytes.subarray(sent, ++sent));
-    }
-  }, 1);
-  socket.once("close", () => clearInterval(timer));
 }
 
 /**
@@ -459,16 +382,8 @@ export async function readMessages(
   return messages;
 }
 
-/** The folder of a copy of a client. */
-export interface Copy extends AsyncDisposable {
-  /** The options with which `startScript` runs the copy. */
-  options: StartOptions;
-}
-
 /** Copies 01Soln with some of its text replaced, and framing.ts, into a folder that is removed when the copy is disposed of. */
-export async function copyClient(
-  edits: Record<string, string> = {},
-): Promise<Copy> {
+export async function copyClient(edits: Record<string, string>) {
   let source = await Deno.readTextFile(new URL("streamClient01Soln.ts", ROOT));
   for (const [text, by] of Object.entries(edits)) {
     if (!source.includes(text)) throw new Error(`01Soln has no ${text}`);
@@ -478,6 +393,7 @@ export async function copyClient(
   await Deno.copyFile(new URL("framing.ts", ROOT), `${folder}/framing.ts`);
   await Deno.writeTextFile(`${folder}/client.ts`, source);
   return {
+    /** With these, `startScript` runs the copy. */
     options: {
       file: `${folder}/client.ts`,
       denoArgs: ["--config", `${import.meta.dirname}/../deno.json`],

@@ -7,8 +7,8 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import {
-  canRun,
   isPosix,
+  reasonWithout,
   startProcess,
   startScript,
   startServer,
@@ -16,25 +16,14 @@ import {
 } from "../testing.ts";
 
 const python = isPosix ? "python3" : "python";
-const noPython = canRun && !await hasPython()
-  ? `there is no ${python}`
-  : undefined;
-
-async function hasPython(): Promise<boolean> {
-  try {
-    await using process = startProcess([python, "--version"]);
-    return /^Python 3/.test((await process.result()).stdout);
-  } catch {
-    return false;
-  }
-}
+const noPython = await reasonWithout(python, "--version");
 
 test("a Python client reads what the server sends", async () => {
   await using server = await startServer(["--interval", "0"]);
   await using client = startProcess([
     python,
     "tests/interop/client.py",
-    String(server.port),
+    String(server.address.port),
   ]);
   const { code, stdout, stderr } = await client.result();
   assertEquals(stderr, "");
