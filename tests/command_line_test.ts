@@ -6,13 +6,7 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import {
-  inParallel,
-  isPosix,
-  runScript,
-  startScript,
-  test,
-} from "./testing.ts";
+import { inParallel, runScript, test } from "./testing.ts";
 
 const HELP = "The flags of this program: --help";
 
@@ -97,11 +91,4 @@ for (const task of ["server", "client", "client:ex1"] as const) {
     assertEquals([help.stderr, help.code], ["", 0]);
     assertEquals((await runScript(task, ["-h"])).stdout, help.stdout);
   });
-
-  test(`${task} --help ends quietly if nobody reads it`, async () => {
-    await using script = startScript(task, ["--help"]);
-    await script.stdout.close();
-    const { code, stderr } = await script.result();
-    assertEquals([code, stderr], [0, ""]);
-  }, isPosix ? undefined : "not on Windows");
 }

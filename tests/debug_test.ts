@@ -10,84 +10,43 @@ import { SourceMap } from "node:module";
 import launch from "../.vscode/launch.json" with { type: "json" };
 import vscodeTasks from "../.vscode/tasks.json" with { type: "json" };
 import config from "../deno.json" with { type: "json" };
-import {
-  type Script,
-  startProcess,
-  startServer,
-  test,
-  until,
-  within,
-} from "./testing.ts";
+import { type Script, startProcess, test, until, within } from "./testing.ts";
 
-/** What this test uses of a configuration in launch.json. */
-interface Configuration {
-  name: string;
-  runtimeArgs: string[];
-  attachSimplePort: number;
-  program: string;
-  preLaunchTask: string;
-}
-
-const configurations: Configuration[] = launch.configurations;
+const { configurations } = launch;
 
 test("A debugger at line 13 of streamClient01Soln.ts sees each read in msg", async () => {
-  await using server = await startServer(["--interval", "0"]);
-  await using client = startConfiguration("Client 01 Soln", server.flags);
-  using debug = await Debugger.attach(client);
-  const breakpoint = await debug.setBreakpoint("streamClient01Soln.ts", 13);
+  await using server = startConfiguration("Server", "--port=0", "--interval=0");
+  (await Debugger.attach(server)).detach();
+  const [, port] = await server.stderr.waitFor(/^Listening on .*:(\d+)$/m);
 
+  await using client = startConfiguration("Client 01 Soln", `--port=${port}`);
+  const debug = await Debugger.attach(client);
+  await debug.setBreakpoint("streamClient01Soln.ts", 13);
   await debug.resume();
   assertEquals(await debug.readLocal("msg"), "29        The ti");
   await debug.resume();
   assertMatch(String(await debug.readLocal("msg")), /^me is \d{10}$/);
-
-  await debug.removeBreakpoint(breakpoint);
-  await debug.resume();
+  debug.detach();
   const { code, stdout } = await client.result();
   assertEquals(code, 0);
   assertMatch(stdout, /^(M:29 {8}The time is \d{10}\.\d{6}\n){20}$/);
 });
 
-// Not the client of the exercise, which a learner may be changing.
-for (const { name, program } of configurations.filter(isNotExercise)) {
-  test(`F5 starts ${name}`, async () => {
-    if (program.endsWith("/streamServer.ts")) {
-      await using server = startConfiguration(name, ["--port", "0"]);
-      using debug = await Debugger.attach(server);
-      await debug.resume();
-      await server.stderr.waitFor(/^Listening on /m);
-    } else {
-      await using server = await startServer(["--count", "3"]);
-      await using client = startConfiguration(name, server.flags);
-      using debug = await Debugger.attach(client);
-      await debug.resume();
-      const { code, stdout } = await client.result();
-      assertEquals(code, 0);
-      assertMatch(stdout, /^(.+:29 {8}The time is .+\n){3}$/);
-    }
-  });
-}
-
-Deno.test("launch.json gives each script the permissions of its task in deno.json", () => {
+Deno.test("launch.json gives each script the permissions of its task in deno.json, and an inspector port of its own", () => {
   const commands = Object.values(config.tasks).map(({ command }) => command);
-  for (const { runtimeArgs, program } of configurations) {
-    const [run, _inspect, ...permissions] = runtimeArgs;
+  for (const { runtimeArgs, program, attachSimplePort } of configurations) {
+    const [run, inspect, ...permissions] = runtimeArgs;
     const file = program.replace("${workspaceFolder}/", "");
     const command = ["deno", run, ...permissions, file].join(" ");
     assert(commands.includes(command), command);
+    assertEquals(inspect, `--inspect-brk=127.0.0.1:${attachSimplePort}`);
   }
-});
-
-Deno.test("launch.json gives each configuration an inspector port of its own", () => {
   const ports = configurations.map(({ attachSimplePort }) => attachSimplePort);
   assertEquals(new Set(ports).size, configurations.length);
-  for (const { runtimeArgs, attachSimplePort } of configurations) {
-    assertEquals(runtimeArgs[1], `--inspect-brk=127.0.0.1:${attachSimplePort}`);
-  }
 });
 
 Deno.test("launch.json starts the client when the server says that it listens", () => {
-  const [{ name, pattern }] = launch.configurations.flatMap(
+  const [{ name, pattern }] = configurations.flatMap(
     ({ serverReadyAction }) => serverReadyAction ?? [],
   );
   assertMatch("Listening on 127.0.0.1:9092", new RegExp(pattern));
@@ -105,30 +64,20 @@ Deno.test("tasks.json has tasks of deno.json, and the one that F5 runs first", (
   }
 });
 
-function isNotExercise({ program }: Configuration): boolean {
-  return !program.endsWith("/streamClientEx1.ts");
-}
-
 /** Starts a script as VS Code does, but for the port of the inspector, and with more flags. */
-function startConfiguration(name: string, flags: string[]): Script {
-  const configuration = configurations.find((one) => one.name === name);
-  assert(configuration !== undefined, name);
-  const { runtimeArgs, attachSimplePort, program } = configuration;
+function startConfiguration(name: string, ...flags: string[]): Script {
+  const { runtimeArgs, attachSimplePort, program } = configurations
+    .find((one) => one.name === name)!;
   return startProcess([
     Deno.execPath(),
-    ...runtimeArgs.map((arg) =>
-      arg.replace(/(?<=^--inspect.*:)\d+$/, (port) => {
-        assertEquals(port, String(attachSimplePort));
-        return "0";
-      })
-    ),
+    ...runtimeArgs.map((arg) => arg.replace(`:${attachSimplePort}`, ":0")),
     program.replace("${workspaceFolder}", "."),
     ...flags,
   ]);
 }
 
 /** The debugger's side of the Chrome DevTools Protocol. */
-class Debugger implements Disposable {
+class Debugger {
   readonly #socket: WebSocket;
   /** Every request so far, by its id. */
   readonly #requests = new Map<number, PromiseWithResolvers<Json>>();
@@ -164,7 +113,7 @@ class Debugger implements Disposable {
   }
 
   /** Sets a breakpoint at the beginning of a line of TypeScript. */
-  async setBreakpoint(file: string, line: number): Promise<string> {
+  async setBreakpoint(file: string, line: number): Promise<void> {
     const { scriptId, sourceMapURL } = this.#scripts.get(file);
     const map = new SourceMap(await (await fetch(sourceMapURL)).json());
     const { locations } = await this.#request(
@@ -176,12 +125,7 @@ class Debugger implements Disposable {
       return "originalLine" in origin && origin.originalLine === line - 1;
     });
     assert(location !== undefined, `${file} does nothing at line ${line}`);
-    return (await this.#request("Debugger.setBreakpoint", { location }))
-      .breakpointId;
-  }
-
-  async removeBreakpoint(breakpointId: string): Promise<void> {
-    await this.#request("Debugger.removeBreakpoint", { breakpointId });
+    await this.#request("Debugger.setBreakpoint", { location });
   }
 
   async resume(): Promise<void> {
@@ -191,7 +135,10 @@ class Debugger implements Disposable {
 
   /** Waits for the next stop, and reads a variable of the innermost block there. */
   async readLocal(name: string): Promise<unknown> {
-    const { callFrames: [frame] } = await this.#paused();
+    const { callFrames: [frame] } = await within(
+      this.#pause.promise,
+      () => "a stop",
+    );
     const [scope] = frame.scopeChain;
     assertEquals(scope.type, "block");
     const { result } = await this.#request("Runtime.getProperties", {
@@ -200,12 +147,9 @@ class Debugger implements Disposable {
     return result.find((property: Json) => property.name === name)?.value.value;
   }
 
-  [Symbol.dispose](): void {
+  /** Lets the program run on without a debugger. */
+  detach(): void {
     this.#socket.close();
-  }
-
-  #paused(): Promise<Json> {
-    return within(this.#pause.promise, () => "a stop");
   }
 
   #request(method: string, params: Json = {}): Promise<Json> {
@@ -223,8 +167,6 @@ class Debugger implements Disposable {
       this.#scripts.set(params.url.split("/").at(-1), params);
     }
     if (method === "Debugger.paused") this.#pause.resolve(params);
-    // The program has ended, and stays for as long as its debugger does.
-    if (method === "Runtime.executionContextDestroyed") this.#socket.close();
   }
 }
 
