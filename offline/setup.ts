@@ -39,32 +39,32 @@ const wanted = [registry, ...Object.values(config.imports)].join("\n");
 /** Imports all of @std that this project uses. */
 const STD_USER = "offline/offline_test.ts";
 
+/** The stand-ins: the package, the file, and the export that it is. */
 const STAND_INS = [
-  standIn("assert", "mod.ts", "."),
-  standIn("cli", "parse_args.ts", "./parse-args"),
-  standIn("fmt", "colors.ts", "./colors"),
-];
+  ["assert", "mod.ts", "."],
+  ["cli", "parse_args.ts", "./parse-args"],
+  ["fmt", "colors.ts", "./colors"],
+] as const;
 
-/** Returns the files that make a file of offline/ an export of a package of @std, as Deno keeps packages. */
-function standIn(name: "assert" | "cli" | "fmt", file: string, as: string) {
-  const [, version] = config.imports[`@std/${name}`].split(/@(?=\d)/);
-  const folder = new URL(`@std/${name}/`, packages);
-  return {
-    versions: new URL("meta.json", folder),
-    versionsText: JSON.stringify({
+/** Returns the stand-ins as a registry has packages: the text of every file, by path. */
+export async function packStandIns(): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  for (const [name, file, as] of STAND_INS) {
+    const [, version] = config.imports[`@std/${name}`].split(/@(?=\d)/);
+    const source = new URL(`offline/${name}/${file}`, root);
+    const folder = `@std/${name}`;
+    files[`${folder}/meta.json`] = JSON.stringify({
       scope: "std",
       name,
-      latest: version,
       versions: { [version]: {} },
-    }),
-    exports: new URL(`${version}_meta.json`, folder),
-    exportsText: JSON.stringify({
+    });
+    files[`${folder}/${version}_meta.json`] = JSON.stringify({
       manifest: {},
       exports: { [as]: `./${file}` },
-    }),
-    module: new URL(`${version}/${file}`, folder),
-    source: new URL(`offline/${name}/${file}`, root),
-  };
+    });
+    files[`${folder}/${version}/${file}`] = await Deno.readTextFile(source);
+  }
+  return files;
 }
 
 async function main(): Promise<void> {
@@ -195,17 +195,16 @@ async function clear(): Promise<void> {
 
 /** Returns whether `vendor/` holds a stand-in. */
 async function holdsStandIns(): Promise<boolean> {
-  for (const { exports, exportsText } of STAND_INS) {
-    if (await read(exports) === exportsText) return true;
+  for (const [path, text] of Object.entries(await packStandIns())) {
+    const isOne = await read(new URL(path, packages)) === text;
+    if (isOne && path.endsWith("_meta.json")) return true;
   }
   return false;
 }
 
 async function layOutStandIns(): Promise<void> {
-  for (const standIn of STAND_INS) {
-    await write(standIn.versions, standIn.versionsText);
-    await write(standIn.exports, standIn.exportsText);
-    await write(standIn.module, await Deno.readTextFile(standIn.source));
+  for (const [path, text] of Object.entries(await packStandIns())) {
+    await write(new URL(path, packages), text);
   }
 }
 

@@ -29,32 +29,22 @@ export function assertEquals<T>(
 /** Throws unless `actual` is an instance of `type`. */
 export function assertInstanceOf<
   T extends abstract new (...args: never[]) => unknown,
->(
-  actual: unknown,
-  type: T,
-  message = `Expected an instance of ${type.name}, got ${String(actual)}`,
-): asserts actual is InstanceType<T> {
-  nodeAssert(actual instanceof type, message);
+>(actual: unknown, type: T): asserts actual is InstanceType<T> {
+  nodeAssert(
+    actual instanceof type,
+    `Expected an instance of ${type.name}, got ${String(actual)}`,
+  );
 }
 
 /** Throws unless `actual` matches `expected`. */
-export function assertMatch(
-  actual: string,
-  expected: RegExp,
-  message?: string,
-): void {
-  nodeAssert.match(actual, expected, message);
+export function assertMatch(actual: string, expected: RegExp): void {
+  nodeAssert.match(actual, expected);
 }
 
 /** Throws unless `actual` contains `expected`. */
-export function assertStringIncludes(
-  actual: string,
-  expected: string,
-  message = `Expected ${JSON.stringify(actual)} to contain ${
-    JSON.stringify(expected)
-  }`,
-): void {
-  nodeAssert(actual.includes(expected), message);
+export function assertStringIncludes(actual: string, expected: string): void {
+  const [text, part] = [actual, expected].map((text) => JSON.stringify(text));
+  nodeAssert(actual.includes(expected), `Expected ${text} to contain ${part}`);
 }
 
 /** Returns the error that `fn` throws. Throws unless it is an `ErrorClass` whose message contains `messageIncludes`. */
@@ -88,12 +78,11 @@ export async function assertRejects<E extends Error = Error>(
 
 function check<E extends Error>(
   error: unknown,
-  errorClass: ErrorClass<E> | undefined,
-  messageIncludes: string | undefined,
+  errorClass?: ErrorClass<E>,
+  messageIncludes = "",
 ): E {
-  if (errorClass !== undefined) assertInstanceOf(error, errorClass);
-  if (messageIncludes !== undefined) {
-    assertInstanceOf(error, Error);
+  if (errorClass !== undefined) {
+    assertInstanceOf(error, errorClass);
     assertStringIncludes(error.message, messageIncludes);
   }
   return error as E;

@@ -12,12 +12,12 @@ export interface ParseOptions<S extends string, B extends string> {
   string?: readonly S[];
   /** Names of the flags that take nothing. */
   boolean?: readonly B[];
-  /** One-letter names, each with the flag that it stands for. */
+  /** One-letter names, each with the flag without a text that it stands for. */
   alias?: Record<string, string>;
   /** Values of flags that are not given. Without it, a flag that takes nothing is `false`. */
   default?: Record<string, unknown>;
-  /** Called for every other flag and, with no `key`, for every operand before `--`. `false` drops it. */
-  unknown?: (arg: string, key?: string, value?: unknown) => unknown;
+  /** Called for every other flag, and for every operand before `--`. `false` drops it. */
+  unknown?: (arg: string) => unknown;
 }
 
 /** What {@linkcode parseArgs} returns. */
@@ -53,7 +53,7 @@ export function parseArgs<S extends string = never, B extends string = never>(
   function set(arg: string, name: string, value: unknown): void {
     const key = keyOf(name);
     const isKnown = strings.includes(key) || booleans.includes(key);
-    if (isKnown || unknown(arg, name, value) !== false) values[key] = value;
+    if (isKnown || unknown(arg) !== false) values[key] = value;
   }
 
   /** Returns the value of a flag that has none in its own argument. */
@@ -92,8 +92,7 @@ export function parseArgs<S extends string = never, B extends string = never>(
       if (/^[-=]$|^\W.|=.|\d$/s.test(text)) {
         return set(arg, letter, text.replace(/^.*?=/s, ""));
       }
-      const isText = strings.includes(keyOf(letter));
-      set(arg, letter, text === "" ? takeValue(letter) : isText ? "" : true);
+      set(arg, letter, text === "" ? takeValue(letter) : true);
     }
   }
 
