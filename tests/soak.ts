@@ -12,7 +12,7 @@
  * @module
  */
 
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import { fail, readFlags, readInteger } from "../lesson/command_line.ts";
 import {
   type Holdings,
@@ -63,7 +63,7 @@ async function comeInGood({ server, count }: Target): Promise<void> {
   tally.messages += count;
 }
 
-/** Is a bad client. */
+/** Is a bad client, which may send junk, half-close, stall, reset and leave. */
 async function comeInBad({ server }: Target): Promise<void> {
   const socket = connect(server.address.port, server.address.hostname);
   const connected = Promise.withResolvers<void>();
@@ -75,46 +75,18 @@ async function comeInBad({ server }: Target): Promise<void> {
     Promise.race([connected.promise, closed.promise]),
     () => "a connection",
   );
-  await pick(BEHAVIORS)(socket);
+  if (random(1) < 0.5) socket.resume(); // Otherwise it never reads.
+  if (random(1) < 0.2) socket.end();
+  for (let i = 0; i < 3 && socket.writable; i++) {
+    socket.write(new Uint8Array(random(100_000)).fill(random(256)));
+    await sleep(random(50));
+  }
+  await sleep(random(2) < 1 ? 0 : random(2000));
   if (random(1) < 0.5) socket.resetAndDestroy();
   else socket.destroy();
   await within(closed.promise, () => "a connection to close");
   tally.bad++;
 }
-
-/** What bad clients do before they leave. */
-const BEHAVIORS: ((socket: Socket) => Promise<void> | void)[] = [
-  function leavesAtOnce() {},
-  function readsForSomeTime(socket) {
-    socket.resume();
-    return sleep(random(500));
-  },
-  function neverReads(socket) {
-    socket.pause();
-    return sleep(random(2000));
-  },
-  function halfCloses(socket) {
-    socket.resume();
-    socket.end();
-    return sleep(random(500));
-  },
-  async function sendsJunk(socket) {
-    socket.resume();
-    const junk = new Uint8Array(random(100_000)).fill(random(256));
-    for (let i = 0; i < 5; i++) {
-      socket.write(junk);
-      await sleep(random(50));
-    }
-  },
-  async function readsInFits(socket) {
-    for (let i = 0; i < 5; i++) {
-      socket.resume();
-      await sleep(random(50));
-      socket.pause();
-      await sleep(random(200));
-    }
-  },
-];
 
 function random(below: number): number {
   return Math.random() * below;

@@ -40,6 +40,8 @@ export interface StartOptions {
   shell?: string;
   /** Environment variables on top of those there are. */
   env?: Record<string, string>;
+  /** The folder to run in, when it is not the project's. */
+  cwd?: string;
   /** Arguments for Deno, in front of the script's file. */
   denoArgs?: string[];
   /** The script's file, when it is not the task's own. */
@@ -104,7 +106,7 @@ export function startProcess(
   return new Script(
     new Deno.Command(file, {
       args,
-      cwd: ROOT,
+      cwd: options.cwd ?? ROOT,
       env: { NO_COLOR: "1", ...options.env },
       stdin: "piped",
       stdout: "piped",
