@@ -8,8 +8,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { FrameReader } from "../framing.ts";
 import {
+  connectMany,
   freePort,
-  isPosix,
+  readMessages,
   reasonWithout,
   startProcess,
   startServer,
@@ -27,12 +28,8 @@ test(
     await using one = await startServer(args);
     await using two = await startServer(args);
     const port = freePort();
-    await using proxy = startProcess([
-      "haproxy",
-      "-db",
-      "-f",
-      "deploy/haproxy.cfg",
-    ], {
+    const config = "deploy/haproxy.cfg";
+    await using proxy = startProcess(["haproxy", "-db", "-f", config], {
       env: {
         LISTEN: `127.0.0.1:${port}`,
         SERVER_1: `127.0.0.1:${one.address.port}`,
@@ -41,31 +38,28 @@ test(
     });
     await until(() => `HAProxy ${proxy.stderr.quote()}`, () => canReach(port));
 
-    using connections = new DisposableStack();
-    const connect = (count: number) =>
-      Promise.all(Array.from({ length: count }, async () => {
-        const connection = await Deno.connect({ hostname: "127.0.0.1", port });
-        return new FrameReader(connections.use(connection));
-      }));
-    const countRest = async (frames: FrameReader) =>
-      (await Array.fromAsync(frames)).length;
-    const clients = await connect(200);
+    using connections = await connectMany(port, 200);
+    const clients = connections.map((client) => new FrameReader(client));
     for (const client of clients) assert(await client.read() !== null);
     one.kill("SIGTERM");
     await until(
       () => "the server to refuse",
       async () => !await canReach(one.address.port),
     );
-    const late = await connect(50);
+    using late = await connectMany(port, 50);
 
-    const counts = await Promise.all(clients.map(countRest));
+    const counts = await Promise.all(
+      clients.map(async (client) => (await Array.fromAsync(client)).length),
+    );
     const whole = counts.filter((count) => count === COUNT - 1).length;
     assert(whole >= 80 && whole <= 120, `${whole} of 200 were on the other`);
-    for (const client of late) assertEquals(await countRest(client), COUNT);
+    for (const client of late) {
+      assertEquals((await readMessages(client)).length, COUNT);
+    }
     assertEquals((await one.result()).code, 0);
     assert(!two.hasEnded && !proxy.hasEnded, proxy.stderr.text);
   },
-  isPosix ? await reasonWithout("haproxy", "-v") : "not on Windows",
+  await reasonWithout("haproxy", "-v"),
 );
 
 async function canReach(port: number): Promise<boolean> {

@@ -9,7 +9,6 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import project from "../deno.json" with { type: "json" };
 import {
   freePort,
-  isPosix,
   type Script,
   startProcess,
   test,
@@ -297,50 +296,42 @@ test("two setups at the same time fill vendor/ once", async () => {
   await project.check("JSR");
 });
 
-test(
-  "a setup that was stopped leaves nothing that later passes for right",
-  async () => {
-    await using project = new Project(refuse);
-    await project.setup();
-    const newer = { ...config.imports, "@std/fmt": "jsr:@std/fmt@2.0.0" };
-    project.write("deno.json", JSON.stringify({ ...config, imports: newer }));
-    project.registry = stall;
-    await using stopped = project.startSetup();
-    await until(() => "a download", () => stalled > 0);
-    stopped.kill("SIGTERM");
-    await stopped.result();
-    project.write("deno.json", JSON.stringify(config));
-    project.registry = refuse;
-    assertMatch(await project.setup(), /stand-ins/);
-    await project.check("offline/");
-  },
-  isPosix ? undefined : "needs POSIX signals",
-);
+test.onPosix("a setup that was stopped leaves nothing that later passes for right", async () => {
+  await using project = new Project(refuse);
+  await project.setup();
+  const newer = { ...config.imports, "@std/fmt": "jsr:@std/fmt@2.0.0" };
+  project.write("deno.json", JSON.stringify({ ...config, imports: newer }));
+  project.registry = stall;
+  await using stopped = project.startSetup();
+  await until(() => "a download", () => stalled > 0);
+  stopped.kill("SIGTERM");
+  await stopped.result();
+  project.write("deno.json", JSON.stringify(config));
+  project.registry = refuse;
+  assertMatch(await project.setup(), /stand-ins/);
+  await project.check("offline/");
+});
 
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 for (const [signal, exitCode] of Object.entries(SIGNALS)) {
-  test(
-    `${signal} ends setup and its downloads, and the next setup starts again`,
-    async () => {
-      await using project = new Project(both(deliverPart, stall));
-      await using setup = project.startSetup();
-      await until(
-        () => "two modules and fast-check",
-        () => stalled === 3,
-      );
-      setup.kill(signal as Deno.Signal);
-      const { code, stderr } = await setup.result();
-      assertEquals({ code, stderr }, { code: exitCode, stderr: GETTING });
-      await until(
-        () => "the end of the downloads",
-        () => stalled === 0,
-      );
-      project.registry = refuse;
-      assertMatch(await project.setup(), /stand-ins/);
-      await project.check("offline/");
-    },
-    isPosix ? undefined : "needs POSIX signals",
-  );
+  test.onPosix(`${signal} ends setup and its downloads, and the next setup starts again`, async () => {
+    await using project = new Project(both(deliverPart, stall));
+    await using setup = project.startSetup();
+    await until(
+      () => "two modules and fast-check",
+      () => stalled === 3,
+    );
+    setup.kill(signal as Deno.Signal);
+    const { code, stderr } = await setup.result();
+    assertEquals({ code, stderr }, { code: exitCode, stderr: GETTING });
+    await until(
+      () => "the end of the downloads",
+      () => stalled === 0,
+    );
+    project.registry = refuse;
+    assertMatch(await project.setup(), /stand-ins/);
+    await project.check("offline/");
+  });
 }
 
 test("setup without permission to write says nothing if vendor/ is right", async () => {

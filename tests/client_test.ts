@@ -17,7 +17,6 @@ import {
   EXERCISE,
   freePort,
   inParallel,
-  isPosix,
   type Result,
   runScript,
   serveBytes,
@@ -290,26 +289,22 @@ test("a client that Deno does not allow to connect names the command that helps"
   assertEquals(code, 1);
 });
 
-test(
-  "a client whose output is closed, as by head -n 1, ends quietly",
-  async () => {
-    await using server = await startServer(["--count=0", "--quiet"]);
-    await using client = startScript("client", server.flags);
-    await client.stdout.waitFor(/\n/);
-    await client.stdout.close();
-    const { code, stderr } = await client.result();
-    assertEquals([code, stderr], [141, ""]);
-  },
-  isPosix ? undefined : "not on Windows",
-);
+test.onPosix("a client whose output is closed, as by head -n 1, ends quietly", async () => {
+  await using server = await startServer(["--count=0", "--quiet"]);
+  await using client = startScript("client", server.flags);
+  await client.stdout.waitFor(/\n/);
+  await client.stdout.close();
+  const { code, stderr } = await client.result();
+  assertEquals([code, stderr], [141, ""]);
+});
 
-test("a client whose output cannot be written says so", async () => {
+test.onLinux("a client whose output cannot be written says so", async () => {
   await using server = await serveBytes(stream);
   await using client = startScript("client", server.flags, {
     shell: "exec >/dev/full",
   });
   assertError(await client.result(), "cannot print: No space left");
-}, Deno.build.os === "linux" ? undefined : "needs Linux's /dev/full");
+});
 
 /** Runs a client against a server that sends these bytes. */
 async function receive(

@@ -10,15 +10,10 @@
  * @module
  */
 
-import { readMessages } from "./testing.ts";
+import { connectMany, readMessages } from "./testing.ts";
 
 const [port, clients] = Deno.args.map(Number);
-const connections = await Promise.all(
-  Array.from(
-    { length: clients },
-    () => Deno.connect({ hostname: "127.0.0.1", port }),
-  ),
-);
+const connections = await connectMany(port, clients);
 const streams = await Promise.all(
   connections.map((connection) => readMessages(connection, 1024)),
 );

@@ -19,23 +19,15 @@ import {
   type StartOptions,
   startProcess,
   startServer,
-  test as processTest,
+  test,
   until,
 } from "./testing.ts";
 
 const CTRL_C = "\x03";
-const noTerminal = Deno.build.os === "linux"
-  ? undefined
-  : "needs Linux's pseudo-terminals";
-
-/** Registers a test at a pseudo-terminal. */
-function test(name: string, fn: () => Promise<void>): void {
-  processTest(name, fn, noTerminal);
-}
 
 /** A client without this line spins for ever in its inner loop. */
 const CARRY_OVER = "received = received.subarray(end);";
-test("Ctrl+C ends a client whose loop spins for ever", async () => {
+test.onLinux("Ctrl+C ends a client whose loop spins for ever", async () => {
   await using server = await startServer(["--interval", "0"]);
   await using copy = await copyClient({ [CARRY_OVER]: "" });
   await using terminal = startAtTerminal(
@@ -46,16 +38,15 @@ test("Ctrl+C ends a client whose loop spins for ever", async () => {
   assertEquals(await endAtTerminal(terminal), 130);
 });
 
-test("Ctrl+C ends a client at once, through deno task too", async () => {
+test.onLinux("Ctrl+C at deno task client ends it at once", async () => {
   await using server = await startServer(["--count", "0"]);
-  const task = [Deno.execPath(), "task", "client"];
-  for (const command of [denoCommand("client"), task]) {
-    await using terminal = startAtTerminal([...command, ...server.flags]);
-    await terminal.stdout.waitFor(/29 {8}The time/);
-    await terminal.type(CTRL_C);
-    assertEquals(await endAtTerminal(terminal), 130);
-    assert(!/error/i.test(terminal.stdout.text), terminal.stdout.text);
-  }
+  await using terminal = startAtTerminal(
+    [Deno.execPath(), "task", "client", ...server.flags],
+  );
+  await terminal.stdout.waitFor(/29 {8}The time/);
+  await terminal.type(CTRL_C);
+  assertEquals(await endAtTerminal(terminal), 130);
+  assert(!/error/i.test(terminal.stdout.text), terminal.stdout.text);
 });
 
 /** Starts the task `server` at a terminal, with a client that has connected. */
@@ -75,7 +66,7 @@ async function startWithClient(args: string[]) {
   return { terminal, client };
 }
 
-test("Ctrl+C at deno task server ends every stream after a whole message", async () => {
+test.onLinux("Ctrl+C at deno task server ends every stream after a whole message", async () => {
   for (const interval of ["3600", "0"]) {
     const { terminal, client } = await startWithClient(
       ["--grace=600", `--interval=${interval}`],
@@ -95,7 +86,7 @@ test("Ctrl+C at deno task server ends every stream after a whole message", async
   }
 });
 
-test("a second Ctrl+C at deno task server ends it at once", async () => {
+test.onLinux("a second Ctrl+C at deno task server ends it at once", async () => {
   const { terminal, client } = await startWithClient(
     ["--grace=3600", "--interval=0"],
   );
@@ -128,7 +119,7 @@ const PARENTS: [
   ],
 ];
 for (const [task, args, ready, running] of PARENTS) {
-  test(`Ctrl+C at deno task ${task} leaves no process`, async () => {
+  test.onLinux(`Ctrl+C at deno task ${task} leaves no process`, async () => {
     await using terminal = startAtTerminal(
       [Deno.execPath(), "task", task, ...args],
     );
@@ -144,13 +135,13 @@ for (const [task, args, ready, running] of PARENTS) {
   });
 }
 
-test("a demo that nobody reads leaves no process", async () => {
+test.onLinux("a demo that nobody reads leaves no process", async () => {
   const demo = `${Deno.execPath()} task demo | head -n 1`;
   await using terminal = startAtTerminal(["sh", "-c", demo]);
   assertEquals(await endAtTerminal(terminal), 0);
 });
 
-test("Ctrl+C at deno task exercise leaves no client and no file", async () => {
+test.onLinux("Ctrl+C at deno task exercise leaves no client and no file", async () => {
   await using copy = await copyClient({ [CARRY_OVER]: "" });
   const file = copy.options.file!;
   const folder = dirname(file);
@@ -167,7 +158,7 @@ test("Ctrl+C at deno task exercise leaves no client and no file", async () => {
   assertEquals(names, ["client.ts"]);
 });
 
-test("text that commands a terminal is shown as escapes at a terminal, and as it is in a pipe", async () => {
+test.onLinux("text that commands a terminal is shown as escapes at a terminal, and as it is in a pipe", async () => {
   const text = "\x1b]0;title\x07\x1b[2J\x9b1m\u202Eabc\u2028\u200B\x7f ü🌍";
   await using server = await serveBytes(encodeFrame(text));
   await using terminal = startAtTerminal(
@@ -182,7 +173,7 @@ test("text that commands a terminal is shown as escapes at a terminal, and as it
   assertEquals(stdout, `M:${new TextDecoder().decode(encodeFrame(text))}\n`);
 });
 
-test("headers have color at a terminal, unless NO_COLOR is set", async () => {
+test.onLinux("headers have color at a terminal, unless NO_COLOR is set", async () => {
   await using server = await serveBytes(encodeFrame("ok"));
   for (
     const [noColor, line] of [
@@ -199,7 +190,7 @@ test("headers have color at a terminal, unless NO_COLOR is set", async () => {
   }
 });
 
-test("output that is full for a moment costs a client no message", async () => {
+test.onLinux("output that is full for a moment costs a client no message", async () => {
   const nonBlocking = `
 import fcntl, os, sys
 for fd in 1, 2:

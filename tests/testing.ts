@@ -20,7 +20,7 @@ import { FrameDecoder } from "../framing.ts";
 const ROOT = new URL("../", import.meta.url);
 
 /** Deadline of every wait, in milliseconds. */
-export const DEADLINE = 60_000;
+const DEADLINE = 60_000;
 
 /** Whether tests may start processes and reach them over loopback. */
 export const canRun: boolean =
@@ -71,6 +71,14 @@ export function test(
   const suffix = reason === undefined ? "" : ` (ignored: ${reason})`;
   Deno.test({ name: name + suffix, ignore: reason !== undefined, fn });
 }
+
+/** Registers a test that needs POSIX signals or a shell. */
+test.onPosix = (name: string, fn: () => Promise<void>): void =>
+  test(name, fn, isPosix ? undefined : "not on Windows");
+
+/** Registers a test that needs /proc, /dev/full, or a pseudo-terminal as Linux has it. */
+test.onLinux = (name: string, fn: () => Promise<void>): void =>
+  test(name, fn, tellsHoldings ? undefined : "only on Linux");
 
 /** Starts a script of this project. */
 export function startScript(
@@ -149,7 +157,6 @@ export async function startServer(
 /** How a script ended, and all it said. */
 export interface Result {
   code: number;
-  signal: Deno.Signal | null;
   stdout: string;
   stderr: string;
 }
@@ -199,13 +206,12 @@ export class Script implements AsyncDisposable {
 
   /** Waits for its end. */
   async result(): Promise<Result> {
-    const { code, signal } = await within(
+    const { code } = await within(
       this.#child.status,
       () => `the end of the process; ${this.stderr.quote()}`,
     );
     await Promise.all([this.stdout.ended, this.stderr.ended]);
-    const stdout = this.stdout.text;
-    return { code, signal, stdout, stderr: this.stderr.text };
+    return { code, stdout: this.stdout.text, stderr: this.stderr.text };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -305,6 +311,25 @@ export async function holdings({ pid }: Script): Promise<Holdings> {
 export async function output(...command: string[]): Promise<string> {
   await using process = startProcess(command);
   return (await process.result()).stdout;
+}
+
+/** Connects many clients at once to a port on loopback. Disposing of them closes them. */
+export async function connectMany(
+  port: number,
+  size: number,
+): Promise<Deno.TcpConn[] & Disposable> {
+  const clients = await within(
+    Promise.all(Array.from(
+      { length: size },
+      () => Deno.connect({ hostname: "127.0.0.1", port }),
+    )),
+    () => `${size} connections`,
+  );
+  return Object.assign(clients, {
+    [Symbol.dispose]() {
+      for (const client of clients) client[Symbol.dispose]();
+    },
+  });
 }
 
 /** Writes all of some bytes. */
