@@ -158,10 +158,17 @@ class Project implements AsyncDisposable {
   }
 
   /** Runs setup. Returns what it says. */
-  async setup(args?: string[], env?: Record<string, string>): Promise<string> {
-    await using setup = this.startSetup(args, TASK_FLAGS, env);
+  async setup(
+    { args, flags, env, exitCode = 0 }: {
+      args?: string[];
+      flags?: string[];
+      env?: Record<string, string>;
+      exitCode?: number;
+    } = {},
+  ): Promise<string> {
+    await using setup = this.startSetup(args, flags, env);
     const { code, stdout, stderr } = await setup.result();
-    assertEquals({ code, stdout }, { code: 0, stdout: "" }, stderr);
+    assertEquals({ code, stdout }, { code: exitCode, stdout: "" }, stderr);
     return stderr;
   }
 
@@ -209,7 +216,10 @@ for (const [what, registry, jsr, npm] of FAULTS) {
     await using project = new Project(registry);
     if (what === "cannot be reached") project.port = freePort();
     const seconds = what === "stall" ? "0.5" : "20";
-    const says = await project.setup([seconds], { FORCE_COLOR: "1" });
+    const says = await project.setup({
+      args: [seconds],
+      env: { FORCE_COLOR: "1" },
+    });
     const lines = says.split(/^/m);
     const [jsrFault] = lines.splice(1, 1);
     const [npmFault] = lines.splice(2, 1);
@@ -240,7 +250,7 @@ test("setup gets from one registry what it can if the other refuses", async () =
 test("setup lays out the stand-ins if JSR stalls half way", async () => {
   await using project = new Project(deliverPart);
   assertMatch(
-    await project.setup(["0.5"]),
+    await project.setup({ args: ["0.5"] }),
     /: it took more than 0.5 seconds$/m,
   );
   await project.check("offline/");
@@ -339,9 +349,7 @@ test("setup without permission to write says nothing if vendor/ is right", async
   await project.setup();
   const onlyRead = TASK_FLAGS.filter((flag) => /read|env/.test(flag));
   for (const flags of [onlyRead, NO_WRITE]) {
-    await using setup = project.startSetup([], flags);
-    const { code, stderr } = await setup.result();
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    assertEquals(await project.setup({ flags }), "");
     // Then without the marker, as if Deno alone had filled vendor/.
     if (flags === onlyRead) project.remove("vendor/setup.txt");
   }
@@ -349,11 +357,8 @@ test("setup without permission to write says nothing if vendor/ is right", async
 
 test("setup without permission to write says what to do if vendor/ is missing", async () => {
   await using project = new Project(deliver);
-  await using setup = project.startSetup([], NO_WRITE);
-  const { code, stderr } = await setup.result();
-  assertEquals(code, 1);
   assertMatch(
-    stderr,
+    await project.setup({ flags: NO_WRITE, exitCode: 1 }),
     /^error: cannot fill vendor\/: .+\. Use a copy of the project in a folder that you may write to\n$/,
   );
 });
@@ -361,11 +366,8 @@ test("setup without permission to write says what to do if vendor/ is missing", 
 for (const seconds of ["0", "1e9", "ten"]) {
   test(`setup refuses to wait ${seconds} seconds`, async () => {
     await using project = new Project(deliver);
-    await using setup = project.startSetup([seconds]);
-    const { code, stderr } = await setup.result();
-    assertEquals(code, 2);
     assertEquals(
-      stderr,
+      await project.setup({ args: [seconds], exitCode: 2 }),
       `error: setup takes a number of seconds, not "${seconds}"\n`,
     );
   });
@@ -380,11 +382,12 @@ for (const version of ["1.46.3", "2.8.3", "2.10.0"]) {
       `Object.defineProperty(Deno, "version", { value: { deno: "${version}" } });`,
     );
     const flags = [...TASK_FLAGS, "--preload=version.ts"];
-    await using setup = project.startSetup([], flags);
-    const { code, stderr } = await setup.result();
+    const exitCode = isAccepted ? 0 : 1;
     const refusal =
       `error: this project needs Deno 2.9 or later, and this is ${version}. To upgrade: deno upgrade\n`;
-    assertEquals(code, isAccepted ? 0 : 1);
-    assertEquals(stderr, isAccepted ? GETTING + DONE : refusal);
+    assertEquals(
+      await project.setup({ flags, exitCode }),
+      isAccepted ? GETTING + DONE : refusal,
+    );
   });
 }

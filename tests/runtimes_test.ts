@@ -82,13 +82,13 @@ const PROGRAM = `
   import { deepEqual, equal } from "node:assert/strict";
   import * as framing from "./framing.ts";
 
-  const texts: string[] = ["one", "ü".repeat(50_000), ""];
+  const texts = ["one", "ü".repeat(50_000), ""];
   const utf8 = new TextDecoder("utf-8", { fatal: true });
   const stream = Buffer.concat(texts.map((text) => framing.encodeFrame(text)));
   const source = () => {
     let at = 0;
     return {
-      async read(to: Uint8Array) {
+      async read(to) {
         const part = stream.subarray(at, at + Math.min(to.length, 15_000));
         to.set(part);
         at += part.length;
@@ -98,14 +98,11 @@ const PROGRAM = `
   };
 
   const decoder = new framing.FrameDecoder();
-  const decode = (payload: Uint8Array) => utf8.decode(payload);
+  const decode = (payload) => utf8.decode(payload);
   deepEqual(decoder.push(stream).map(decode), texts);
   equal(decoder.push(stream.subarray(0, 20)).length, 1);
 
-  const read: string[] = [];
-  for await (const payload of new framing.FrameReader(source())) {
-    read.push(decode(payload));
-  }
+  const read = await Array.fromAsync(new framing.FrameReader(source()), decode);
   deepEqual(read, texts);
   const frames = new framing.FrameReader(source());
   let bytes = 0;
@@ -114,7 +111,7 @@ const PROGRAM = `
   }
   equal(bytes, stream.length);
 
-  const written: Uint8Array[] = [];
+  const written = [];
   const writer = new framing.FrameWriter({
     write: async (bytes) => (written.push(bytes.slice()), bytes.length),
   });
@@ -122,8 +119,7 @@ const PROGRAM = `
   await writer.flush();
   equal(Buffer.concat(written).toString(), stream.toString());
 
-  const streamed: string[] = [];
-  const chunks = new ReadableStream<string>({
+  const chunks = new ReadableStream({
     start(controller) {
       for (const text of texts) controller.enqueue(text);
       controller.close();
@@ -132,20 +128,17 @@ const PROGRAM = `
   const payloads = chunks
     .pipeThrough(new framing.FrameEncoderStream())
     .pipeThrough(new framing.FrameDecoderStream());
-  for await (const payload of payloads as unknown as AsyncIterable<Uint8Array>) {
-    streamed.push(decode(payload));
-  }
-  deepEqual(streamed, texts);
+  deepEqual(await Array.fromAsync(payloads, decode), texts);
 
   // Errors wait for a slow consumer, and come at both ends.
   const { readable, writable } = new framing.FrameDecoderStream();
   const input = writable.getWriter();
-  const writing = input.write(Buffer.from("2         hi0         x")).catch((e: unknown) => e);
+  const writing = input.write(Buffer.from("2         hi0         x")).catch((e) => e);
   input.closed.catch(() => {});
   const output = readable.getReader();
-  equal(decode((await output.read()).value!), "hi");
-  equal((await output.read()).value!.length, 0);
-  const error = await output.read().catch((error: unknown) => error);
+  equal(decode((await output.read()).value), "hi");
+  equal((await output.read()).value.length, 0);
+  const error = await output.read().catch((error) => error);
   equal(error, await writing);
   equal(error instanceof framing.FramingError && error.code, "INVALID_HEADER");
 
@@ -154,10 +147,10 @@ const PROGRAM = `
   const producer = cancelled.writable.getWriter();
   producer.closed.catch(() => {});
   await cancelled.readable.cancel("enough");
-  equal(await producer.write(stream).catch((e: unknown) => e), "enough");
+  equal(await producer.write(stream).catch((e) => e), "enough");
   const aborted = new framing.FrameEncoderStream();
   await aborted.writable.abort("gone");
-  equal(await aborted.readable.getReader().read().catch((e: unknown) => e), "gone");
+  equal(await aborted.readable.getReader().read().catch((e) => e), "gone");
 `;
 
 const modules = `${folder}/node_modules`;

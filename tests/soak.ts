@@ -92,10 +92,6 @@ function random(below: number): number {
   return Math.random() * below;
 }
 
-function pick<T>(values: T[]): T {
-  return values[Math.floor(random(values.length))];
-}
-
 function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
@@ -106,7 +102,9 @@ async function comeAndGo(targets: Target[], seconds: number): Promise<void> {
   await Promise.all(
     Array.from({ length: GOOD + BAD }, async (_, i) => {
       const comeIn = i < GOOD ? comeInGood : comeInBad;
-      while (performance.now() < end) await comeIn(pick(targets));
+      while (performance.now() < end) {
+        await comeIn(targets[Math.floor(random(targets.length))]);
+      }
     }),
   );
 }
