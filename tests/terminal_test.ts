@@ -13,7 +13,6 @@ import {
   denoCommand,
   output,
   readMessages,
-  runScript,
   type Script,
   serveBytes,
   type StartOptions,
@@ -27,6 +26,7 @@ const CTRL_C = "\x03";
 
 /** A client without this line spins for ever in its inner loop. */
 const CARRY_OVER = "received = received.subarray(end);";
+
 test.onLinux("Ctrl+C ends a client whose loop spins for ever", async () => {
   await using server = await startServer(["--interval", "0"]);
   await using copy = await copyClient({ [CARRY_OVER]: "" });
@@ -34,8 +34,7 @@ test.onLinux("Ctrl+C ends a client whose loop spins for ever", async () => {
     [...denoCommand("client", copy.options), ...server.flags, "--verbose"],
   );
   await terminal.stdout.waitFor(/got: '/);
-  await terminal.type(CTRL_C);
-  assertEquals(await endAtTerminal(terminal), 130);
+  await endByCtrlC(terminal);
 });
 
 test.onLinux("Ctrl+C at deno task client ends it at once", async () => {
@@ -44,8 +43,7 @@ test.onLinux("Ctrl+C at deno task client ends it at once", async () => {
     [Deno.execPath(), "task", "client", ...server.flags],
   );
   await terminal.stdout.waitFor(/29 {8}The time/);
-  await terminal.type(CTRL_C);
-  assertEquals(await endAtTerminal(terminal), 130);
+  await endByCtrlC(terminal);
   assert(!/error/i.test(terminal.stdout.text), terminal.stdout.text);
 });
 
@@ -130,8 +128,7 @@ for (const [task, args, ready, running] of PARENTS) {
         return running.test(processes.join("\n"));
       });
     }
-    await terminal.type(CTRL_C);
-    assertEquals(await endAtTerminal(terminal), 130);
+    await endByCtrlC(terminal);
   });
 }
 
@@ -152,42 +149,27 @@ test.onLinux("Ctrl+C at deno task exercise leaves no client and no file", async 
     { env: { TMPDIR: folder } },
   );
   await terminal.stdout.waitFor(/Checking client\.ts/);
-  await terminal.type(CTRL_C);
-  assertEquals(await endAtTerminal(terminal), 130);
+  await endByCtrlC(terminal);
   const names = Array.from(Deno.readDirSync(folder), ({ name }) => name);
   assertEquals(names, ["client.ts"]);
 });
 
-test.onLinux("text that commands a terminal is shown as escapes at a terminal, and as it is in a pipe", async () => {
+test.onLinux("at a terminal, control characters are escapes, and headers have color unless NO_COLOR is set", async () => {
   const text = "\x1b]0;title\x07\x1b[2J\x9b1m\u202Eabc\u2028\u200B\x7f ü🌍";
-  await using server = await serveBytes(encodeFrame(text));
-  await using terminal = startAtTerminal(
-    [...denoCommand("client"), ...server.flags],
-  );
-  await endAtTerminal(terminal);
   const shown = "\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}1m\\u{202e}abc" +
     "\\u{2028}\\u{200b}\\u{7f} ü🌍";
-  assert(terminal.stdout.text.includes(shown), terminal.stdout.text);
-
-  const { stdout } = await runScript("client", server.flags);
-  assertEquals(stdout, `M:${new TextDecoder().decode(encodeFrame(text))}\n`);
-});
-
-test.onLinux("headers have color at a terminal, unless NO_COLOR is set", async () => {
-  await using server = await serveBytes(encodeFrame("ok"));
-  for (
-    const [noColor, line] of [
-      ["", "M:\x1b[36m2         \x1b[39mok\r\n"],
-      ["1", "M:2         ok\r\n"],
-    ]
-  ) {
-    await using terminal = startAtTerminal(
-      [...denoCommand("client"), ...server.flags],
-      { env: { NO_COLOR: noColor } },
-    );
+  await using server = await serveBytes(encodeFrame(text));
+  const command = [...denoCommand("client"), ...server.flags];
+  const headers = { "": "\x1b[36m38        \x1b[39m", "1": "38        " };
+  for (const [noColor, header] of Object.entries(headers)) {
+    await using terminal = startAtTerminal(command, {
+      env: { NO_COLOR: noColor },
+    });
     await endAtTerminal(terminal);
+    const line = `M:${header}${shown}\r\n`;
     assert(terminal.stdout.text.includes(line), terminal.stdout.text);
   }
+  assertEquals(await output(...command), `M:38        ${text}\n`);
 });
 
 test.onLinux("output that is full for a moment costs a client no message", async () => {
@@ -197,9 +179,8 @@ for fd in 1, 2:
     fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096)
     fcntl.fcntl(fd, fcntl.F_SETFL, os.O_WRONLY | os.O_NONBLOCK)
 os.execvp(sys.argv[1], sys.argv[1:])`;
-  await using server = await startServer([
-    ...["--interval", "0", "--count", "20000", "--quiet"],
-  ]);
+  const flags = ["--interval=0", "--count=20000", "--quiet"];
+  await using server = await startServer(flags);
   await using client = startProcess([
     ...["python3", "-c", nonBlocking, ...denoCommand("client")],
     ...[...server.flags, "--verbose"],
@@ -235,4 +216,9 @@ async function endAtTerminal(terminal: Script): Promise<number> {
     return processes.length === 0;
   });
   return Number(code);
+}
+
+async function endByCtrlC(terminal: Script): Promise<void> {
+  await terminal.type(CTRL_C);
+  assertEquals(await endAtTerminal(terminal), 130);
 }
