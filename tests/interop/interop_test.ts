@@ -20,11 +20,8 @@ const noPython = await reasonWithout(python, "--version");
 
 test("a Python client reads what the server sends", async () => {
   await using server = await startServer(["--interval", "0"]);
-  await using client = startProcess([
-    python,
-    "tests/interop/client.py",
-    String(server.address.port),
-  ]);
+  const port = String(server.address.port);
+  await using client = startProcess([python, "tests/interop/client.py", port]);
   const { code, stdout, stderr } = await client.result();
   assertEquals(stderr, "");
   assertMatch(stdout, /^(The time is \d{10}\.\d{6}\r?\n){20}$/);
