@@ -75,13 +75,14 @@ async function comeInBad({ server }: Target): Promise<void> {
     Promise.race([connected.promise, closed.promise]),
     () => "a connection",
   );
-  if (random(1) < 0.5) socket.resume(); // Otherwise it never reads.
+  if (random(1) < 0.7) socket.resume(); // Otherwise it never reads.
   if (random(1) < 0.2) socket.end();
-  for (let i = 0; i < 3 && socket.writable; i++) {
+  const writes = socket.writable && random(1) < 0.3 ? 5 : 0;
+  for (let i = 0; i < writes; i++) {
     socket.write(new Uint8Array(random(100_000)).fill(random(256)));
     await sleep(random(50));
   }
-  await sleep(random(2) < 1 ? 0 : random(2000));
+  if (random(1) < 0.8) await sleep(random(800));
   if (random(1) < 0.5) socket.resetAndDestroy();
   else socket.destroy();
   await within(closed.promise, () => "a connection to close");
