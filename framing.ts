@@ -667,9 +667,7 @@ export class FrameReader implements AsyncIterable<Bytes> {
       length = Math.max(grown, FIRST_READ);
     }
     const isNew = this.#isShared || length > bytes.length;
-    const isTight = room < length / 4 && (isNew || this.#end > 0);
-    // A short rest is moved before it must be: long reads are fewer.
-    if (!isTight && (isNew || rest > this.#end / 4)) return;
+    if (room >= length / 4 || !isNew && this.#end === 0) return;
     if (isNew) this.#bytes = new Uint8Array(length);
     this.#isShared = false;
     this.#bytes.set(bytes.subarray(this.#end, this.#size));

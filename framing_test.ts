@@ -901,23 +901,18 @@ Deno.test("FrameReader keeps one buffer for frames of one length: of 256 KiB, or
   }
 });
 
-Deno.test("FrameReader asks for as much as its buffer holds, but for a short rest", async () => {
-  const stream = join(Array(20).fill(encodeFrame(new Uint8Array(900))));
-  // Each read brings a frame and the first 10 bytes of the next, or its others.
-  const source = readerOf(
-    cutEvery(stream, 2 * 910).flatMap((frames) => cutAt(frames, [920])),
-  );
-  const rooms = new Set<number>();
+Deno.test("FrameReader asks for a quarter of its buffer at least", async () => {
+  const stream = join(Array(200).fill(encodeFrame(new Uint8Array(90))));
+  const source = readerOf(cutEvery(stream, 150));
   const frames = new FrameReader({
     read(buffer) {
-      rooms.add(buffer.length);
+      assert(buffer.length >= buffer.buffer.byteLength / 4);
       return source.read(buffer);
     },
   });
   let count = 0;
   while (await frames.fill()) while (frames.next()) count++;
-  assertEquals(count, 20);
-  assertEquals(rooms, new Set([4096, 4086]));
+  assertEquals(count, 200);
 });
 
 Deno.test("FrameWriter writes what encodeFrame makes, of texts and bytes in any order, to a sink that takes parts, while more is added", async () => {
