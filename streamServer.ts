@@ -137,7 +137,7 @@ function timestamp(): string {
     latest = { millisecond, text: (millisecond / 1000).toFixed(3) };
   }
   const microsecond = Math.floor((now - latest.millisecond) * 1000);
-  return latest.text + THOUSANDTHS[microsecond];
+  return latest.text + String(microsecond).padStart(3, "0");
 }
 
 /** Returns a function that writes lines in order. The server outlives a reader that leaves. */
@@ -310,11 +310,6 @@ const alarms = new Map<number, PromiseWithResolvers<void>>();
 let origin = performance.timeOrigin;
 /** The latest millisecond, and its text: at full speed, thousands of messages share it. */
 let latest = { millisecond: NaN, text: "" };
-/** 0 to 999 in three digits. */
-const THOUSANDTHS = Array.from(
-  { length: 1000 },
-  (_, i) => String(i).padStart(3, "0"),
-);
 /** When the first signal came, in milliseconds. */
 let stopped = NaN;
 let isStopping = false;
