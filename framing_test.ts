@@ -1414,7 +1414,7 @@ Deno.test("FrameDecoderStream delivers what arrived whole to a slow consumer bef
           texts.push(toText(payload));
           await aWhile();
         }
-      });
+      }, Error);
       if (error instanceof FramingError) {
         assertEquals([error.code, error.offset], [expected, 36]);
       } else assertEquals(error.message, expected);

@@ -10,7 +10,7 @@ import nodeAssert from "node:assert/strict";
 export { AssertionError } from "node:assert";
 
 /** A class of errors. */
-export type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
+export type ErrorClass<E> = abstract new (...args: never[]) => E;
 
 /** Throws unless `condition` is truthy. */
 export function assert(condition: unknown, message = ""): asserts condition {
@@ -48,7 +48,7 @@ export function assertStringIncludes(actual: string, expected: string): void {
 }
 
 /** Returns the error that `fn` throws. Throws unless it is an `ErrorClass` whose message contains `messageIncludes`. */
-export function assertThrows<E extends Error = Error>(
+export function assertThrows<E = unknown>(
   fn: () => unknown,
   errorClass?: ErrorClass<E>,
   messageIncludes?: string,
@@ -62,7 +62,7 @@ export function assertThrows<E extends Error = Error>(
 }
 
 /** Returns the error with which the promise of `fn` rejects. Throws unless it is an `ErrorClass` whose message contains `messageIncludes`. */
-export async function assertRejects<E extends Error = Error>(
+export async function assertRejects<E = unknown>(
   fn: () => PromiseLike<unknown>,
   errorClass?: ErrorClass<E>,
   messageIncludes?: string,
@@ -76,14 +76,14 @@ export async function assertRejects<E extends Error = Error>(
   nodeAssert.fail("Expected the promise to reject");
 }
 
-function check<E extends Error>(
+function check<E>(
   error: unknown,
   errorClass?: ErrorClass<E>,
   messageIncludes = "",
 ): E {
   if (errorClass !== undefined) {
     assertInstanceOf(error, errorClass);
-    assertStringIncludes(error.message, messageIncludes);
+    assertStringIncludes((error as Error).message, messageIncludes);
   }
   return error as E;
 }
