@@ -133,7 +133,7 @@ function blame(fault: string): string {
     : `cannot read ${nextMessage()}: ${fault}. Is the program on ${address} the activity's server? If so, the loop has lost its place`;
 }
 
-/** Returns where the stream ended. */
+/** Returns how far the stream came. */
 function place(): string {
   const size = received.length;
   if (size === 0) return `before message ${messages + 1}`;
@@ -215,9 +215,9 @@ try {
 } catch (error) {
   fail(explain(error));
 }
-if (received.length > 0) fail(`the stream ended ${place()}`);
+if (received.length > 0) fail(`the stream or the loop ended ${place()}`);
 if (printed < bytes) fail(blame("the stream ended"));
 const seconds = ((performance.now() - start) / 1000).toFixed(2);
 write(Deno.stderr, `${messages} messages, ${bytes} bytes in ${seconds} s`);
-if (bytes === 0) write(Deno.stderr, "The server is being stopped");
+if (bytes === 0) write(Deno.stderr, "The server sent nothing: is it stopping?");
 Deno.exit();

@@ -22,7 +22,7 @@ async function main(): Promise<void> {
 
   heading("streamClientEx1.ts, with a message every 0.1 s");
   await runClient("streamClientEx1.ts", paced);
-  heading("streamClientEx1.ts, with the same messages at full speed");
+  heading("streamClientEx1.ts, with messages at full speed");
   const isLost = !await runClient("streamClientEx1.ts", fast);
   heading("streamClient01Soln.ts, at full speed");
   await runClient("streamClient01Soln.ts", fast);

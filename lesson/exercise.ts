@@ -49,7 +49,7 @@ interface Result {
 }
 
 async function main(): Promise<void> {
-  if (flags.serve !== "") return await serve();
+  if (flags.serve !== "none") return await serve();
   const programs = await findPrograms(
     flags._.length === 0 ? ["streamClientEx1.ts"] : flags._,
   );
@@ -189,7 +189,7 @@ OPTIONS:
   --seed <N>           repeats the texts and cuts of an earlier run
                        (default: random)
   --serve <NAME>       deliver only this to every client that connects, until
-                       Ctrl+C
+                       Ctrl+C (default: none)
   --port <PORT>        the port for --serve (default: 9092)
   --json               print the results as JSON (docs/exercise.md)
   --timeout <SECONDS>  how long a client may do nothing (default: 8)
@@ -197,7 +197,7 @@ OPTIONS:
 
 const flags = readFlags(USAGE, {
   seed: randomSeed(),
-  serve: "",
+  serve: "none",
   port: "9092",
   timeout: "8",
 }, { toggles: ["json"], takesFiles: true });

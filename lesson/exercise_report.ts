@@ -39,10 +39,12 @@ export function report(
 ): string {
   const trial = trials.find((trial) => judge(trial) !== undefined)!;
   const { delivery, lines, stderr } = trial;
-  const { name, messages, stream, pieces } = delivery;
+  const { name, stream, pieces } = delivery;
   let { what, hint } = judge(trial)!;
   const count = rightLines(trial);
-  const mistake = findMistake(trials);
+  // These are mistakes of another kind.
+  const isTypo = /^error: Uncaught .*\b(Reference|Type)Error:/m.test(stderr);
+  const mistake = isTypo ? undefined : findMistake(trials);
   const fixed = findFixedLine(trials);
   if (mistake !== undefined) {
     hint =
@@ -56,6 +58,8 @@ export function report(
   }
 
   const reads = bytesOf(trial);
+  const came = reads.reduce((sum, { length }) => sum + length, 0);
+  const sent = amount(stream.length, "byte");
   const isKnown = reads.length > 0;
   // One line more than what is wrong, on both sides.
   const start = Math.max(0, count - 1);
@@ -75,14 +79,10 @@ export function report(
   }
   const rows: [string, string[]][] = [
     ["problem", wrap(what)],
-    [isKnown ? "read" : "sent", [
-      `${amount(messages.length, "message")}, ${
-        amount(stream.length, "byte")
-      } in ${
-        isKnown ? amount(reads.length, "read") : amount(pieces.length, "piece")
-      }`,
-      ...drawing,
-    ]],
+    isKnown
+      ? ["read", [`${came} of ${sent} in ${amount(reads.length, "read")}`]]
+      : ["sent", [`${sent} in ${amount(pieces.length, "piece")}`]],
+    ["", drawing],
     ["printed", printed],
     ["expected", expected],
     ["signs", wrap(legend([...drawing, ...printed, ...expected], isKnown))],
@@ -178,7 +178,7 @@ function shorten(characters: string[]): string {
 function legend(lines: string[], isKnown: boolean): string {
   const signs: [sign: RegExp, meaning: string][] = [
     [/\[/, "[header](text)"],
-    [/\[.*\|/, `| between ${isKnown ? "reads" : "pieces as they were sent"}`],
+    [/\|/, `| between ${isKnown ? "reads" : "pieces as they were sent"}`],
     [/·/, "· a space in a header"],
     [/\\x/, "\\xCE the byte CE, a part of a character"],
     [/\uFFFD/, "\uFFFD bytes that are no character"],

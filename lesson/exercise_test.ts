@@ -209,7 +209,7 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
     ],
     "swaps what it removes and what it keeps": [
       edited({ [KEEP]: "received = received.subarray(0, end);" }),
-      /one by one problem the client was stopped when it had printed message 1 \d+ times/,
+      /one by one problem the client printed message 1 again and again, \d+ times, and was stopped/,
       /hint A loop goes round without end\./,
     ],
     "uses the whole buffer": [
@@ -281,11 +281,16 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
     ],
     "writes notes without end": [
       plain('while (true) console.error("round");'),
-      /one by one problem the client was stopped when it had printed the same line \d+ times/,
+      /one by one problem the client printed the same line again and again, \d+ times, and was stopped/,
     ],
     "collects without end": [
       plain("const all = [[0]]; while (true) all.push(Array(1e5).fill(0.5));"),
       /problem 0 of 4 messages printed, then the client ran out of memory/,
+    ],
+    "mistypes a name": [
+      edited({ [KEEP]: KEEP.replace("subarray", "subarry") }),
+      /one by one problem 1 of 4 messages printed, then the client crashed /,
+      /stderr TypeError: received\.subarry is not a function \(ada\.ts, line \d+\) repeat /,
     ],
     "crashes": [
       plain('throw new TypeError("no\\x1b[2J idea");'),
@@ -478,6 +483,7 @@ test("the exercise says in one line why it cannot start", async (t) => {
       2,
       /^--serve takes one of "one by one", .* "random cuts", not "x"$/,
     ],
+    "no name of a delivery": [["--serve"], 2, /^--serve takes .*, not ""$/],
     "seed of no use": [
       ["--seed", "x"],
       2,

@@ -91,11 +91,13 @@ function judgeStopped(trial: Trial, far: string): Fault {
     const line = printed.at(-2) ?? ""; // the last one may be incomplete
     const times = printed.filter((other) => other === line).length;
     const number = 1 + indexIn(messages, line);
-    const what = times < 2
-      ? amount(printed.length, "line")
-      : `${number > 0 ? `message ${number}` : "the same line"} ${times} times`;
+    const repeated = number > 0 ? `message ${number}` : "the same line";
     return {
-      what: `the client was stopped when it had printed ${what}`,
+      what: times < 2
+        ? `the client printed ${
+          amount(printed.length, "line")
+        }, and was stopped`
+        : `the client printed ${repeated} again and again, ${times} times, and was stopped`,
       hint:
         "A loop goes round without end. What is different from one round to the next, and what ends it?",
     };

@@ -390,7 +390,10 @@ test.onPosix("a server whose output nobody reads ends when it is told to", async
 Deno.test("the tasks have permission for the network alone", () => {
   for (const task of ["server", "client", "client:ex1"] as const) {
     const command = config.tasks[task].command;
-    assertMatch(command, /^deno run --allow-net=[^ ,]+(,[^ ,]+)* \w+\.ts$/);
+    assertMatch(
+      command,
+      /^deno run --no-prompt --allow-net=[^ ,]+(,[^ ,]+)* \w+\.ts$/,
+    );
     if (task !== "server") assert(!command.includes("0.0.0.0"), command);
   }
 });

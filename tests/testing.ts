@@ -96,7 +96,6 @@ export function denoCommand(task: Task, options: StartOptions = {}): string[] {
   return [
     Deno.execPath(),
     "run",
-    "--no-prompt",
     ...words.slice(2, -1),
     ...options.denoArgs ?? [],
     file,

@@ -17,7 +17,7 @@ export const TIMES: string[] = Array.from(
 /** Starts `deno task web`, without what the task does before. */
 export function startWeb(args: string[]): Script {
   const [, run, ...flags] = config.tasks.web.command.split(" ");
-  return startProcess([Deno.execPath(), run, "--no-prompt", ...flags, ...args]);
+  return startProcess([Deno.execPath(), run, ...flags, ...args]);
 }
 
 /** The running program that serves the page, and the address to open, without a slash at its end. */
