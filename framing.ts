@@ -1107,7 +1107,8 @@ function checkLength(length: number, limit: number): void {
 function bytesOf(data: BinaryData): Uint8Array {
   if (data instanceof Uint8Array && data.length > 0) return data;
   if (ArrayBuffer.isView(data)) {
-    // Throws if the buffer was transferred or made shorter: bytes are gone.
+    // Throws, as `byteLength` of a DataView does, if the buffer was transferred
+    // or has become too short for the view.
     if ("values" in data) (data as Uint8Array).values();
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }

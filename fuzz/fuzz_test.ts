@@ -89,9 +89,13 @@ Deno.test("What differs from the reference is told", () => {
 
 Deno.test("Of a bad header, what had arrived may be told, but not less than makes it bad", () => {
   const content = decodeStream(toBytes("12x       "));
-  for (const header of ["12x", "12x       ", "12", "12y", "12x        "]) {
+  const isRight = (header: string) => {
     const error = new FramingError("INVALID_HEADER", "", { header });
-    const isRight = difference({ payloads: [], error }, content) === undefined;
-    assertEquals(isRight, ["12x", "12x       "].includes(header), header);
-  }
+    return difference({ payloads: [], error }, content) === undefined;
+  };
+  assert(isRight("12x"));
+  assert(isRight("12x       "));
+  assert(!isRight("12"));
+  assert(!isRight("12y"));
+  assert(!isRight("12x        "));
 });

@@ -96,7 +96,7 @@ function characters(options: TextDecodeOptions): Client {
 
 /**
  * The mistakes, the most common first. A client that turns every read into text
- * counts characters too: it is told of the reads if a character was cut.
+ * counts characters too. The first is named only if a read cut a character.
  */
 export const MISTAKES: Mistake[] = [
   {

@@ -20,7 +20,7 @@ export interface Trial {
   lines: string[];
   stderr: string;
   exitCode: number;
-  /** Why it was stopped, if it was: it printed too much, or nothing happened any more. */
+  /** Why it was stopped, if it was: it printed too much, or came no further. */
   stopped?: "printing" | "idle";
 }
 

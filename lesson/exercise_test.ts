@@ -17,20 +17,10 @@ import {
   type Result,
   runScript,
   startScript,
-  test as processTest,
+  test,
 } from "../tests/testing.ts";
 
 const SOLUTION = new URL("../streamClient01Soln.ts", import.meta.url);
-
-const canWrite = (["read", "write"] as const).every((name) =>
-  Deno.permissions.querySync({ name }).state === "granted"
-);
-
-/** Registers a test that writes clients into files and starts them. */
-function test(name: string, fn: (t: Deno.TestContext) => Promise<void>): void {
-  const reason = canWrite ? undefined : "needs --allow-read and --allow-write";
-  processTest(name, fn, reason);
-}
 
 /** Runs the exercise in a folder that has these files. */
 async function runIn(

@@ -72,12 +72,14 @@ export function judge(trial: Trial): Fault | undefined {
         : undefined,
     };
   }
-  if (isCut === (exitCode === 0)) {
+  if (isCut && exitCode === 0) {
+    return { what: `${far}, but the exit code is 0` };
+  }
+  if (!isCut && exitCode !== 0) {
     return {
       what: `${far}, but the exit code is ${exitCode}`,
-      hint: isCut
-        ? undefined
-        : "The stream ended after a complete message, as it should. What makes your client end with an error?",
+      hint:
+        "The stream ended after a complete message, as it should. What makes your client end with an error?",
     };
   }
 }

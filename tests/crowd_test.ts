@@ -8,7 +8,7 @@ import { assert, assertMatch } from "@std/assert";
 import { canRun, isPosix, startProcess, startServer, test } from "./testing.ts";
 
 const CLIENTS = 10_000;
-/** A process opens a file for each of them, and some more. */
+/** A process needs one open file for each client, and some more. */
 const manyFiles = { shell: `ulimit -n ${CLIENTS + 200}` };
 
 test("10,000 clients at once get 20 whole messages each", async () => {

@@ -43,8 +43,12 @@ async function install(): Promise<string | undefined> {
   await write("package.json", JSON.stringify({ type: "module", dependencies }));
   await write("deno.json", "{}");
   await Deno.copyFile(new URL("framing.ts", root), `${folder}/framing.ts`);
-  const { code } = await run(Deno.execPath(), "install", "--quiet");
-  return code === 0 ? undefined : "npm cannot be reached";
+  // No deadline: it is a large download.
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["install", "--quiet"],
+    cwd: folder,
+  }).output();
+  return success ? undefined : "npm cannot be reached";
 }
 
 function write(file: string, text: string): Promise<void> {

@@ -407,9 +407,9 @@ async function dial(server: Server): Promise<string[]> {
 /** Dials, and resets the connection as soon as it is there. */
 async function dialAndReset({ address }: Server): Promise<void> {
   const socket = connect(address);
-  await once(socket, "connect");
+  await within(once(socket, "connect"), () => "a connection");
   socket.resetAndDestroy();
-  await once(socket, "close");
+  await within(once(socket, "close"), () => "its end");
 }
 
 /** Reads `size` bytes, or fewer if the stream ends. Returns `null` if it had ended. */

@@ -51,7 +51,7 @@ interface Target {
 /** Number of clients so far, and of messages to good ones. */
 const tally = { good: 0, messages: 0, bad: 0 };
 
-/** Is a good client, which gets a whole stream. */
+/** Runs one good client, which gets a whole stream. */
 async function comeInGood({ server, count }: Target): Promise<void> {
   using connection = await Deno.connect(server.address);
   const chunkSize = Math.ceil(count * 39 / (20 + random(2000)));
@@ -63,7 +63,7 @@ async function comeInGood({ server, count }: Target): Promise<void> {
   tally.messages += count;
 }
 
-/** Is a bad client, which may send junk, half-close, stall, reset and leave. */
+/** Runs one bad client, which may send junk, half-close, stall, reset and leave. */
 async function comeInBad({ server }: Target): Promise<void> {
   const socket = connect(server.address.port, server.address.hostname);
   const connected = Promise.withResolvers<void>();

@@ -22,11 +22,13 @@ const ROOT = new URL("../", import.meta.url);
 /** Deadline of every wait, in milliseconds. */
 const DEADLINE = 60_000;
 
-/** Whether tests may start processes and reach them over loopback. */
-export const canRun: boolean =
-  Deno.permissions.querySync({ name: "run" }).state === "granted" &&
-  Deno.permissions.querySync({ name: "net", host: "127.0.0.1" }).state ===
-    "granted";
+/** Whether tests may start processes, reach them over loopback, and use files. */
+export const canRun: boolean = ([
+  { name: "run" },
+  { name: "net", host: "127.0.0.1" },
+  { name: "read" },
+  { name: "write" },
+] as const).every((one) => Deno.permissions.querySync(one).state === "granted");
 
 /** Whether this system has POSIX signals and a shell. */
 export const isPosix: boolean = Deno.build.os !== "windows";
@@ -67,7 +69,7 @@ export function test(
 ): void {
   const reason = canRun
     ? reasonToIgnore
-    : "needs --allow-run and --allow-net=127.0.0.1";
+    : "needs --allow-run, --allow-net=127.0.0.1, --allow-read, --allow-write";
   const suffix = reason === undefined ? "" : ` (ignored: ${reason})`;
   Deno.test({ name: name + suffix, ignore: reason !== undefined, fn });
 }
@@ -373,7 +375,7 @@ export async function serveBytes(
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
-      await once(server.close(), "close");
+      await within(once(server.close(), "close"), () => "the server's end");
     },
   };
 }

@@ -102,11 +102,13 @@ export const EX1_CODE = "received = new Uint8Array();";
 
 /**
  * Returns the code with which a client's inner loop ends, in one line: what
- * happens to the bytes after a message. Returns "" if there is none.
+ * happens to the bytes after a message. Returns `undefined` if the loop is not
+ * found, as a learner may write anything.
  */
-export function carryOverCode(source: string): string {
-  const code = /^ +print\(.*\n([^]*?)^ {4}}$/m.exec(source)?.[1] ?? "";
-  return code.split("\n").map((line) => line.trim())
+export function carryOverCode(source: string): string | undefined {
+  const loop = /^( +)while \(received\..*\n([^]*?)\n\1}$/m.exec(source)?.[2];
+  const [, code] = /^ +print\(.*\n([^]*)/m.exec(loop ?? "") ?? [];
+  return code?.split("\n").map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("//")).join(" ");
 }
 

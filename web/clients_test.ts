@@ -109,7 +109,12 @@ test("the code after a message is found in a client, whatever stands there", asy
     "const rest = received.slice(end); received = rest;",
   );
   assertEquals(carryOverCode(source.replace(solved, "")), "");
-  assertEquals(carryOverCode("// something else"), "");
+  assertEquals(carryOverCode(source.replaceAll(/^ +/gm, "$&$&")), solved);
+  assertEquals(
+    carryOverCode(source.replace(/^.*while/m, "print(msg);\n$&")),
+    solved,
+  );
+  assertEquals(carryOverCode("// something else"), undefined);
 });
 
 Deno.test("Divider tells the payload's length where a header ends", () => {

@@ -366,10 +366,12 @@ async function showCode(): Promise<void> {
     }),
   );
   find("ex1-code").textContent = EX1_CODE;
-  find("soln-code").textContent = solnCode;
+  find("soln-code").textContent = solnCode ?? "";
   if (ex1Code === EX1_CODE) return;
   const own = ex1Code === ""
     ? "no line here now."
+    : ex1Code === undefined
+    ? "other code now."
     : `another line now: ${ex1Code}`;
   find("ex1-note").textContent =
     `Your streamClientEx1.ts has ${own} This column still shows what the line above does.`;

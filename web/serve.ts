@@ -112,6 +112,9 @@ function bridge(request: Request): Response {
     if (socket.readyState !== WebSocket.OPEN) disconnect();
   }
 
+  // A stream ends with 1000, or with 4001 if there is no connection, 4002 if it
+  // broke, and 1008 if the page asks for too much.
+
   /** Answers one request with one read. */
   async function answer(size: number): Promise<void> {
     if (connection === undefined) return;
@@ -169,7 +172,7 @@ function startServer(): Deno.NetAddr {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   (async () => {
     for await (const client of listener) sendMessages(client);
-  })();
+  })().catch(({ message }) => fail(`the server of --demo ended: ${message}`));
   return listener.addr;
 }
 

@@ -37,9 +37,17 @@ const UPGRADE = {
 const PLENTY = new Uint8Array(2 ** 26);
 
 test("every answer has the policy headers", async ({ page }) => {
-  for (const path of ["/", "/framing.ts", "/nothing"]) {
+  const types = {
+    "/": "text/html",
+    "/framing.ts": "text/javascript",
+    "/streamClientEx1.ts": "text/plain",
+    "/streamClient01Soln.ts": "text/plain",
+    "/nothing": "text/plain",
+  };
+  for (const [path, type] of Object.entries(types)) {
     const { headers, body } = await fetch(page.url + path);
     await body?.cancel();
+    assertEquals(headers.get("content-type")?.split(";")[0], type, path);
     assertEquals(
       headers.get("content-security-policy"),
       "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",

@@ -43,7 +43,8 @@ export function assertMatch(actual: string, expected: RegExp): void {
 
 /** Throws unless `actual` contains `expected`. */
 export function assertStringIncludes(actual: string, expected: string): void {
-  const [text, part] = [actual, expected].map((text) => JSON.stringify(text));
+  const text = JSON.stringify(actual);
+  const part = JSON.stringify(expected);
   nodeAssert(actual.includes(expected), `Expected ${text} to contain ${part}`);
 }
 

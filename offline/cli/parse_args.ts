@@ -12,7 +12,7 @@ export interface ParseOptions<S extends string, B extends string> {
   string?: readonly S[];
   /** Names of the flags that take nothing. */
   boolean?: readonly B[];
-  /** One-letter names, each with the flag without a text that it stands for. */
+  /** One-letter names of flags that take nothing, each with the flag's long name. */
   alias?: Record<string, string>;
   /** Values of flags that are not given. Without it, a flag that takes nothing is `false`. */
   default?: Record<string, unknown>;
