@@ -133,14 +133,27 @@ async function check(
   const trials: Trial[] = [];
   let passed = 0;
   for (const run of startAll(deliveries, program, timeout)) {
+    showProgress(`${program.name}: ${deliveries[trials.length].name} …`);
     const trial = await run;
+    showProgress("");
     trials.push(trial);
     const isRight = judge(trial) === undefined;
     if (isRight) passed++;
     const verdict = isRight ? green("passed") : red("FAILED");
     print(`${verdict}  ${trial.delivery.name}`);
   }
-  return { program, trials, passed, typeError: await typeError };
+  showProgress("TypeScript …");
+  const result = { program, trials, passed, typeError: await typeError };
+  showProgress("");
+  return result;
+}
+
+/** Shows at a terminal what the program waits for. */
+function showProgress(text: string): void {
+  if (!Deno.stdout.isTerminal() || !Deno.stderr.isTerminal()) return;
+  const { columns } = Deno.consoleSize();
+  const line = text.slice(0, columns - 1);
+  Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${line}`));
 }
 
 function hasPassed({ passed }: Result): boolean {

@@ -14,7 +14,7 @@ import { startDeno } from "./processes.ts";
 /** A client to check. */
 export interface Program {
   file: string;
-  /** The file's name without its folder. */
+  /** The file's name, with its folder if two files have the same name. */
   name: string;
   /** Deno's arguments that name the file. */
   args: string[];
@@ -28,11 +28,12 @@ export async function findPrograms(names: string[]): Promise<Program[]> {
   const found = await Promise.all(names.map(findFiles));
   const files = [...new Set(found.flat())];
   const options = await optionsFor(files);
-  return files.map((file) => ({
-    file,
-    name: escapeControls(basename(file)),
-    args: [...options, file],
-  }));
+  return files.map((file) => {
+    const name = basename(file);
+    const isUnique = files.filter((one) => basename(one) === name).length === 1;
+    const shown = isUnique ? name : `${basename(dirname(file))}/${name}`;
+    return { file, name: escapeControls(shown), args: [...options, file] };
+  });
 }
 
 async function findFiles(name: string): Promise<string[]> {
@@ -46,7 +47,7 @@ async function findFiles(name: string): Promise<string[]> {
     const files = await match(path);
     if (files.length > 0) return files;
   }
-  fail(`there is no file ${file}`);
+  fail(`there is no file ${escapeControls(file)}`);
 }
 
 /** Returns the files of a folder whose names match a pattern. */
@@ -93,6 +94,9 @@ async function optionsFor(files: string[]): Promise<string[]> {
 }
 
 const ROOT = resolve(import.meta.dirname!, "..");
+
+/** The file that learners change. */
+export const EXERCISE = resolve(ROOT, "streamClientEx1.ts");
 
 async function isFile(path: string): Promise<boolean> {
   try {

@@ -20,8 +20,8 @@ export interface Trial {
   lines: string[];
   stderr: string;
   exitCode: number;
-  /** Why it was stopped, if it was: it printed too much, or came no further. */
-  stopped?: "printing" | "idle";
+  /** Why it was stopped, if it was: it printed too much, came no further, or connected too often. */
+  stopped?: "printing" | "idle" | "reconnecting";
 }
 
 /** One read. */
@@ -42,7 +42,13 @@ const TURN = 1000;
 const MAX_OUTPUT = 200_000;
 
 /** How many reads in a row may bring nothing. */
-const MAX_EMPTY_READS = 1000;
+const MAX_EMPTY_READS = 20;
+
+/** How often a client may connect. */
+const MAX_CONNECTIONS = 5;
+
+/** How many times the timeout a trial may take. */
+const MAX_TIMEOUTS = 8;
 
 /** How long a piece waits, after one that ends a message, until the client prints. */
 const MAX_PAUSE = 250;
@@ -88,7 +94,7 @@ async function tryOut(
     ...["--hostname", "127.0.0.1", "--port", String(port)],
   ]);
   const reads: Read[] = [];
-  let hasConnected = false;
+  let connections = 0;
   let stopped: Trial["stopped"];
 
   function stop(reason: Trial["stopped"]): void {
@@ -105,7 +111,7 @@ async function tryOut(
   let printing = Promise.withResolvers<void>();
   (async () => {
     for await (const connection of listener) {
-      hasConnected = true;
+      if (++connections > MAX_CONNECTIONS) stop("reconnecting");
       deliver(delivery, connection, async (endsMessage) => {
         startTimer();
         if (!endsMessage) return;
@@ -119,6 +125,7 @@ async function tryOut(
   function takeReport(_: string, size: string, room: string): string {
     reads.push({ room: Number(room), size: JSON.parse(size) });
     emptyReads = Number(size) > 0 ? 0 : emptyReads + 1;
+    if (emptyReads === 0) startTimer();
     if (emptyReads === MAX_EMPTY_READS) stop("idle");
     return "";
   }
@@ -129,25 +136,31 @@ async function tryOut(
   ): Promise<string> {
     let text = "";
     for await (const part of output.pipeThrough(new TextDecoderStream())) {
-      startTimer();
-      text = (text + part).replaceAll(/\0read (\w+) of (\d+)\0/g, takeReport);
+      text += part;
+      if (output === client.stdout) {
+        startTimer(); // Notes on stderr are no progress.
+        printing.resolve();
+        printing = Promise.withResolvers();
+      } else {
+        text = text.replaceAll(/\0read (\d+|null) of (\d+)\0/g, takeReport);
+      }
       if (text.length > MAX_OUTPUT) stop("printing");
-      if (output !== client.stdout) continue;
-      printing.resolve();
-      printing = Promise.withResolvers();
     }
     return text;
   }
 
   startTimer();
+  const deadline = setTimeout(() => stop("idle"), MAX_TIMEOUTS * timeout);
   const [stdout, stderr, { code: exitCode }] = await Promise.all([
     collect(client.stdout),
     collect(client.stderr),
     client.status,
   ]);
   clearTimeout(timer);
+  clearTimeout(deadline);
   const lines = stdout.split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop();
+  const hasConnected = connections > 0;
   return { delivery, hasConnected, reads, lines, stderr, exitCode, stopped };
 }
 

@@ -9,6 +9,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { setColorEnabled } from "@std/fmt/colors";
 import { makeDeliveries, randomFrom } from "./exercise_deliveries.ts";
 import { type Client, MISTAKES } from "./exercise_mistakes.ts";
+import { EXERCISE } from "./exercise_files.ts";
 import { report } from "./exercise_report.ts";
 import type { Trial } from "./exercise_runs.ts";
 import { findMistake, judge } from "./exercise_verdict.ts";
@@ -322,6 +323,56 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
       }),
       /problem the incomplete message was printed/,
     ],
+    "does not decode": [
+      edited({ [PRINT]: "console.log(received.subarray(0, end));" }),
+      /one by one problem message 1 was printed wrongly/,
+    ],
+    "prints numbers for itself": [
+      edited({ [PRINT]: `${PRINT} console.log(received.length, end);` }),
+      /one by one problem all messages were printed, and 4 other lines with them/,
+      /hint Only messages belong on stdout\. /,
+    ],
+    "prints messages on stderr": [
+      edited({ "write(Deno.stdout, `M:": "write(Deno.stderr, `M:" }),
+      /hint The messages are on stderr\./,
+    ],
+    "stops when it has four messages": [
+      edited({ "while (true)": "while (messages < 4)" }),
+      /FAILED header cut in two .* problem 4 of 5 messages printed/,
+      /hint The client ended while there was more to read\. /,
+    ],
+    "counts characters, and goes round without end": [
+      plain(`
+      text += utf8.decode(read, { stream: true });
+      while (text.length >= 10) {
+        const end = 10 + parseInt(text);
+        if (text.length < end) break;
+        console.log("M:" + text.slice(0, end));
+        text = text.slice(end);
+      }`),
+      /problem message 1 was printed wrongly, then the client printed the same line again/,
+      /hint The header counts bytes\./,
+    ],
+    "connects for every message": [
+      `while (true) {
+        const port = Number(Deno.args[Deno.args.indexOf("--port") + 1]);
+        using connection = await Deno.connect({ port });
+        const buffer = new Uint8Array(99);
+        console.log(new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0)));
+      }`,
+      /problem 1 of 4 messages printed, and the client connects again and again/,
+    ],
+    "does not end, and says so on stderr": [
+      edited({
+        'stopping?");\nDeno.exit();':
+          'stopping?");\nsetInterval(() => console.error("…"), 1000);',
+      }),
+      /problem all messages were printed, but the client does not end with the stream/,
+    ],
+    "prints what the checker's own reports look like": [
+      plain('console.log("\\0read abc of 5\\0");'),
+      /one by one problem the same text is printed, whatever is sent/,
+    ],
     "connects to a port of its own": [
       edited({ "{ hostname, port }": "{ port: 9092 }" }),
       /one by one problem the client ended without connecting, with exit code 1/,
@@ -331,7 +382,7 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
 
 test("the exercise fails wrong clients, and says why", async (t) => {
   await steps(t, wrongClients(), async ([source, ...says]) => {
-    const { code, stdout } = await exerciseFor(source, "--timeout", "30");
+    const { code, stdout } = await exerciseFor(source, "--timeout", "15");
     const text = stdout.replaceAll(/\s+/g, " "); // Hints are wrapped.
     for (const part of says) assertMatch(text, part);
     const [, seed] = text.match(/ \(to repeat this run: (--seed \d+)\) /)!;
@@ -389,9 +440,9 @@ header (a length in digits, then spaces, 10 bytes in all), found "     coral". \
     const one = trial(MISTAKES[0].clients[0], delivery);
     return { ...one, lines: one.lines.map((it) => `Message:${it}`), stderr };
   });
-  const name = "streamClientEx1.ts";
+  const program = { file: EXERCISE, name: "streamClientEx1.ts", args: [] };
   setColorEnabled(false);
-  assertEquals(report(trials, { file: name, name, args: [] }, 7), shown);
+  assertEquals(report(trials, program, 7), shown);
 });
 
 Deno.test("the exercise tells a crash, also of a client that it had to stop", () => {
@@ -406,7 +457,8 @@ Deno.test("the exercise tells a crash, also of a client that it had to stop", ()
 
 test("the exercise tells what TypeScript says, right or wrong", async () => {
   const source = edited({ [KEEP]: "received = msg.slice(end);" });
-  const { code, stdout } = await exerciseFor(source);
+  const { code, stdout } = await exerciseFor(source, "--seed", "7");
+  assertMatch(stdout, /M:17 {8}heron birch 63146/); // the texts of this seed
   assertMatch(
     stdout,
     /\nTypeScript says: Type 'string' is not assignable .* \(ada\.ts, line 24\)\n/,

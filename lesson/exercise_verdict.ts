@@ -17,7 +17,7 @@ export interface Fault {
 
 /** Returns what is wrong with a trial, or `undefined`. */
 export function judge(trial: Trial): Fault | undefined {
-  const { delivery, lines, stderr, exitCode, stopped } = trial;
+  const { delivery, lines, reads, stderr, exitCode, stopped } = trial;
   const { messages, isCut } = delivery;
   const count = rightLines(trial);
   const isComplete = isRight(trial);
@@ -65,10 +65,15 @@ export function judge(trial: Trial): Fault | undefined {
   }
   if (count < lines.length) return judgeLine(trial, count);
   if (!isComplete) {
+    const indexOnStderr = indexIn(messages, stderr.split("\n")[0]);
     return {
       what: `${far}, then the client ended with exit code ${exitCode}`,
       hint: count === 20
         ? "The server sends 20 messages unless it is told otherwise. What tells a client that nothing more will come?"
+        : exitCode === 0 && reads.length > 0 && reads.at(-1)!.size !== null
+        ? "The client ended while there was more to read. What tells a client that nothing more will come?"
+        : lines.length === 0 && indexOnStderr >= 0
+        ? "The messages are on stderr. They belong on stdout: console.log."
         : undefined,
     };
   }
@@ -94,14 +99,24 @@ function judgeStopped(trial: Trial, far: string): Fault {
     const times = printed.filter((other) => other === line).length;
     const number = 1 + indexIn(messages, line);
     const repeated = number > 0 ? `message ${number}` : "the same line";
+    const what = times < 2
+      ? `the client printed ${amount(printed.length, "line")}, and was stopped`
+      : `the client printed ${repeated} again and again, ${times} times, and was stopped`;
+    const count = rightLines(trial);
+    if (printed === lines && count < messages.length && lines[count] !== line) {
+      return { what: `message ${count + 1} was printed wrongly, then ${what}` };
+    }
     return {
-      what: times < 2
-        ? `the client printed ${
-          amount(printed.length, "line")
-        }, and was stopped`
-        : `the client printed ${repeated} again and again, ${times} times, and was stopped`,
+      what,
       hint:
         "A loop goes round without end. What is different from one round to the next, and what ends it?",
+    };
+  }
+  if (stopped === "reconnecting") {
+    return {
+      what: `${far}, and the client connects again and again`,
+      hint:
+        "The server sends the whole stream on one connection. How often does your client connect?",
     };
   }
   if (reads.length === 0) {
@@ -196,7 +211,11 @@ export function findFixedLine(trials: Trial[]): string | undefined {
       ),
     ),
   ]);
-  return wrong.find((line, i) => wrong.indexOf(line) < i);
+  // In all trials, as some bytes of headers are alike.
+  const count = trials.filter(({ lines }) => lines.length > 0).length;
+  return wrong.find((line) =>
+    count > 1 && wrong.filter((other) => other === line).length === count
+  );
 }
 
 /**
@@ -207,7 +226,15 @@ export function findMistake(trials: Trial[]): Mistake | undefined {
   const known = trials.filter(({ reads, stopped }) =>
     reads.length > 0 && stopped === undefined
   );
-  if (known.every(isRight)) return undefined;
+  const failed = trials.find((trial) => judge(trial) !== undefined);
+  // The report is about this trial, so the others alone do not explain it.
+  if (failed === undefined || !known.includes(failed)) return undefined;
+  if (/^error: Uncaught .*\b(Reference|Type)Error:/m.test(failed.stderr)) {
+    return undefined; // a mistake of another kind, such as a mistyped name
+  }
+  const { lines, delivery: { messages } } = failed;
+  const printed = lines.filter((line) => indexIn(messages, line) >= 0);
+  if (isRight({ ...failed, lines: printed })) return undefined;
   return MISTAKES.find((mistake) =>
     mistake.clients.some((client) =>
       known.every((trial) => doesTheSame(client, trial))

@@ -229,7 +229,7 @@ test("a client leaves a mistake in the loop to Deno, which shows its line", asyn
       server.flags,
       copy.options,
     );
-    assertMatch(stderr, /Uncaught[^]*client\.ts:\d+/);
+    assertMatch(stderr, /Uncaught[^]*streamClient01Soln\.ts:\d+/);
     assertEquals(code, 1);
   }
 });

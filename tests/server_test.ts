@@ -13,6 +13,7 @@ import config from "../deno.json" with { type: "json" };
 import type { Clock } from "./clock.ts";
 import {
   connectMany,
+  copyScript,
   holdings,
   isPosix,
   output,
@@ -385,6 +386,12 @@ test.onPosix("a server whose output nobody reads ends when it is told to", async
   const { code, stderr } = await server.stop();
   assertEquals(code, 0);
   assertMatch(stderr, /^Stopping/m);
+});
+
+test("the server runs in a folder that holds framing.ts and nothing else of the project", async () => {
+  await using copy = await copyScript("streamServer.ts");
+  await using server = await startServer(["--interval=0"], copy.options);
+  assertEquals((await dial(server)).length, 20);
 });
 
 Deno.test("the tasks have permission for the network alone", () => {

@@ -148,10 +148,10 @@ test.onLinux("Ctrl+C at deno task exercise leaves no client and no file", async 
     [Deno.execPath(), "task", "exercise", file],
     { env: { TMPDIR: folder } },
   );
-  await terminal.stdout.waitFor(/Checking client\.ts/);
+  await terminal.stdout.waitFor(/Checking streamClient01Soln\.ts/);
   await endByCtrlC(terminal);
   const names = Array.from(Deno.readDirSync(folder), ({ name }) => name);
-  assertEquals(names, ["client.ts"]);
+  assertEquals(names, ["streamClient01Soln.ts"]);
 });
 
 test.onLinux("at a terminal, control characters are escapes, and headers have color unless NO_COLOR is set", async () => {

@@ -410,20 +410,28 @@ export async function readMessages(
   return messages;
 }
 
-/** Copies 01Soln with some of its text replaced, and framing.ts, into a folder that is removed when the copy is disposed of. */
-export async function copyClient(edits: Record<string, string>) {
-  let source = await Deno.readTextFile(new URL("streamClient01Soln.ts", ROOT));
+/** Copies 01Soln with some of its text replaced. */
+export function copyClient(edits: Record<string, string>) {
+  return copyScript("streamClient01Soln.ts", edits);
+}
+
+/** Copies a script with some of its text replaced, and framing.ts, into a folder that is removed when the copy is disposed of. */
+export async function copyScript(
+  name: string,
+  edits: Record<string, string> = {},
+) {
+  let source = await Deno.readTextFile(new URL(name, ROOT));
   for (const [text, by] of Object.entries(edits)) {
-    if (!source.includes(text)) throw new Error(`01Soln has no ${text}`);
+    if (!source.includes(text)) throw new Error(`${name} has no ${text}`);
     source = source.replace(text, by);
   }
   const folder = await Deno.makeTempDir({ prefix: "a learner's folder " });
   await Deno.copyFile(new URL("framing.ts", ROOT), `${folder}/framing.ts`);
-  await Deno.writeTextFile(`${folder}/client.ts`, source);
+  await Deno.writeTextFile(`${folder}/${name}`, source);
   return {
     /** With these, `startScript` runs the copy. */
     options: {
-      file: `${folder}/client.ts`,
+      file: `${folder}/${name}`,
       denoArgs: ["--config", `${import.meta.dirname}/../deno.json`],
     },
     [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),

@@ -51,9 +51,6 @@ const MAX_READ = 4096;
 /** The most requests of a page that may wait for an answer. */
 const MAX_WAITING = 16;
 
-/** The most bytes of answers that a page may leave unread in this program's memory. */
-const MAX_UNREAD = 64 * 1024;
-
 /** Answers one request of a browser. */
 async function handle(request: Request): Promise<Response> {
   const host = request.headers.get("host") ?? "";
@@ -126,7 +123,6 @@ function bridge(request: Request): Response {
       end(4002, (error as Error).message);
     }
     waiting--;
-    if (socket.bufferedAmount > MAX_UNREAD) end(1008, "answers are not read");
   }
 
   function disconnect(): void {

@@ -149,29 +149,6 @@ test("a flood of requests ends the stream with 1008", async ({ page, server }) =
   await server.left();
 });
 
-test("a page that asks but does not read costs bounded memory", async ({ page, server }) => {
-  server.bytes = PLENTY;
-  const { host, port } = new URL(page.url);
-  const [socket, answer] = await request(Number(port), "GET /stream", {
-    host,
-    origin: page.url,
-    ...UPGRADE,
-  });
-  assertEquals(answer, "HTTP/1.1 101");
-  const frame = webSocketFrame("4096");
-  // The stream is ended when 64 KiB are unread, after what the system buffers.
-  let hasLeft = false;
-  server.left().finally(() => hasLeft = true);
-  while (!hasLeft) {
-    await writeAll(socket, frame).catch(() => {}); // it is over
-    // More than 16 requests that wait would end the stream, too. By the time of
-    // this answer, the one to the request is on its way as a rule.
-    await (await fetch(`${page.url}/nothing`)).body?.cancel();
-  }
-  socket.close();
-  assert(server.sent < PLENTY.length, "the stream has not come to its end");
-});
-
 processTest(
   "page: where nothing listens, page and terminal tell how to start the server",
   async () => {
@@ -348,13 +325,6 @@ async function request(
     at += await connection.read(answer.subarray(at)) ?? answer.length;
   }
   return [connection, decode(answer)];
-}
-
-/** Returns a text as a frame that a browser sends over a WebSocket. */
-function webSocketFrame(text: string): Uint8Array {
-  const mask = [0, 0, 0, 0];
-  const bytes = utf8.encode(text);
-  return Uint8Array.from([0x81, 0x80 + bytes.length, ...mask, ...bytes]);
 }
 
 function decode(bytes: Uint8Array): string {
