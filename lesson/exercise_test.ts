@@ -42,7 +42,9 @@ async function runIn(
 
 /** Runs the exercise for one client. */
 function exerciseFor(source: string, ...args: string[]): Promise<Result> {
-  return runIn({ "ada.ts": source }, "ada.ts", ...args);
+  // A client that imports nothing is JavaScript, whose types take no time.
+  const file = /\bimport\b/.test(source) ? "ada.ts" : "ada.js";
+  return runIn({ [file]: source }, file, ...args);
 }
 
 /** Runs a step for each case, several at a time, as they wait more than they work. */
@@ -132,7 +134,7 @@ function rightClients(): Record<string, string> {
         at += 10 + length;
       }`,
       "if (at < all.length) throw new Error('incomplete');",
-      "const all: number[] = []; let at = 0;",
+      "const all = []; let at = 0;",
     ),
     "uses node:net and Buffer": `
     import { connect } from "node:net";
@@ -186,18 +188,6 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
       /problem \d of \d messages printed, then the client /,
       /hint A client that looks at the length before the whole header /,
     ],
-    "forgets the first reads of a message": [
-      edited({ [APPEND]: "received = buffer.slice(0, size);" }),
-      /hint A client that keeps the bytes of the last read only /,
-    ],
-    "forgets the header in the sum": [
-      edited({ "HEADER_LENGTH + decodeHeader": "decodeHeader" }),
-      /hint A client that counts the header as a part of the text /,
-    ],
-    "keeps bytes that it has printed": [
-      edited({ [KEEP]: "received = received.subarray(end - 10);" }),
-      /hint A client that keeps bytes of a message that it has printed /,
-    ],
     "swaps what it removes and what it keeps": [
       edited({ [KEEP]: "received = received.subarray(0, end);" }),
       /one by one problem the client printed message 1 again and again, \d+ times, and was stopped/,
@@ -229,15 +219,6 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
       }`),
       /text outside ASCII problem /,
       /hint A client that turns every read into text by itself /,
-    ],
-    "treats length 0 as wait": [
-      edited({
-        "if (received.length < end)":
-          "if (received.length < end || end === HEADER_LENGTH)",
-        ...UNCHECKED,
-      }),
-      /FAILED sizes 0, /,
-      /hint A client that takes a length of 0 for no length at all /,
     ],
     "waits for the next message before it prints one": [
       edited({
@@ -286,7 +267,7 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
     "crashes": [
       plain('throw new TypeError("no\\x1b[2J idea");'),
       /one by one problem 0 of 4 messages printed, then the client crashed read /,
-      /stderr TypeError: no\\u\{1b\}\[2J idea \(ada\.ts, line 13\) repeat /,
+      /stderr TypeError: no\\u\{1b\}\[2J idea \(ada\.js, line 13\) repeat /,
     ],
     "prints twice": [
       edited({ [PRINT]: PRINT + PRINT }),
@@ -300,12 +281,6 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
         }`,
       ),
       /one by one problem the same text is printed, whatever is sent/,
-    ],
-    "prints notes among the messages": [
-      edited({ "using connection": 'console.log("Hi");\nusing connection' }),
-      /one by one problem all messages were printed, and 1 other line with them/,
-      /expected M:/,
-      /hint Only messages belong on stdout\. .* console\.error\. repeat /,
     ],
     "ends with an exit code of its own": [
       edited({ "const seconds": "Deno.exit(1);\nconst seconds" }),
