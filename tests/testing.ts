@@ -56,9 +56,13 @@ export async function reasonWithout(
   versionFlag: string,
 ): Promise<string | undefined> {
   if (!canRun) return undefined; // `test` says so.
-  const { success } = await new Deno.Command(program, { args: [versionFlag] })
-    .output().catch(() => ({ success: false }));
-  return success ? undefined : `${program} is not installed`;
+  try {
+    const command = new Deno.Command(program, { args: [versionFlag] });
+    if ((await command.output()).success) return undefined;
+  } catch {
+    // There is no such program.
+  }
+  return `${program} is not installed`;
 }
 
 /** Registers a test that starts processes. If it cannot run, it is ignored, with the reason in its name. */

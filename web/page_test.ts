@@ -8,16 +8,15 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { encodeFrame } from "../framing.ts";
 import { join, toBytes } from "../fuzz/reference.ts";
 import {
-  canRun,
   EXERCISE,
   freePort,
+  reasonWithout,
   test as processTest,
   writeAll,
 } from "../tests/testing.ts";
 import { EX1_CODE } from "./clients.ts";
 import {
   Browser,
-  hasChromedriver,
   type Screen,
   type Stage,
   startPage,
@@ -26,9 +25,7 @@ import {
   withPage,
 } from "./testing.ts";
 
-const reasonWithoutBrowser = canRun && await hasChromedriver()
-  ? undefined
-  : "needs chromedriver";
+const reasonWithoutBrowser = await reasonWithout("chromedriver", "--version");
 
 const LIGHT: Screen = { width: 1280, height: 800 };
 

@@ -215,16 +215,6 @@ export class Browser implements AsyncDisposable {
   }
 }
 
-/** Returns whether there is a chromedriver here that may be started. */
-export async function hasChromedriver(): Promise<boolean> {
-  try {
-    const command = new Deno.Command("chromedriver", { args: ["--version"] });
-    return (await command.output()).success;
-  } catch {
-    return false;
-  }
-}
-
 /** Sends a command of the WebDriver protocol. Returns its value. */
 async function send(url: string, body: unknown): Promise<unknown> {
   const response = await fetch(url, {
