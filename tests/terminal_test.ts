@@ -13,21 +13,28 @@ import {
   denoCommand,
   output,
   readMessages,
+  reasonWithout,
   type Script,
   serveBytes,
   type StartOptions,
   startProcess,
   startServer,
-  test,
+  tellsHoldings,
+  test as processTest,
   until,
 } from "./testing.ts";
 
 const CTRL_C = "\x03";
 
+const reason = tellsHoldings
+  ? await reasonWithout("python3", "--version") ??
+    await reasonWithout("ps", "--version")
+  : "only on Linux";
+
 /** A client without this line spins for ever in its inner loop. */
 const CARRY_OVER = "received = received.subarray(end);";
 
-test.onLinux("Ctrl+C ends a client whose loop spins for ever", async () => {
+test("Ctrl+C ends a client whose loop spins for ever", async () => {
   await using server = await startServer(["--interval", "0"]);
   await using copy = await copyClient({ [CARRY_OVER]: "" });
   await using terminal = startAtTerminal(
@@ -37,7 +44,7 @@ test.onLinux("Ctrl+C ends a client whose loop spins for ever", async () => {
   await endByCtrlC(terminal);
 });
 
-test.onLinux("Ctrl+C at deno task client ends it at once", async () => {
+test("Ctrl+C at deno task client ends it at once", async () => {
   await using server = await startServer(["--count", "0"]);
   await using terminal = startAtTerminal(
     [Deno.execPath(), "task", "client", ...server.flags],
@@ -64,7 +71,7 @@ async function startWithClient(args: string[]) {
   return { terminal, client };
 }
 
-test.onLinux("Ctrl+C at deno task server ends every stream after a whole message", async () => {
+test("Ctrl+C at deno task server ends every stream after a whole message", async () => {
   for (const interval of ["3600", "0"]) {
     const { terminal, client } = await startWithClient(
       ["--grace=600", `--interval=${interval}`],
@@ -84,7 +91,7 @@ test.onLinux("Ctrl+C at deno task server ends every stream after a whole message
   }
 });
 
-test.onLinux("a second Ctrl+C at deno task server ends it at once", async () => {
+test("a second Ctrl+C at deno task server ends it at once", async () => {
   const { terminal, client } = await startWithClient(
     ["--grace=3600", "--interval=0"],
   );
@@ -117,7 +124,7 @@ const PARENTS: [
   ],
 ];
 for (const [task, args, ready, running] of PARENTS) {
-  test.onLinux(`Ctrl+C at deno task ${task} leaves no process`, async () => {
+  test(`Ctrl+C at deno task ${task} leaves no process`, async () => {
     await using terminal = startAtTerminal(
       [Deno.execPath(), "task", task, ...args],
     );
@@ -132,13 +139,13 @@ for (const [task, args, ready, running] of PARENTS) {
   });
 }
 
-test.onLinux("a demo that nobody reads leaves no process", async () => {
+test("a demo that nobody reads leaves no process", async () => {
   const demo = `${Deno.execPath()} task demo | head -n 1`;
   await using terminal = startAtTerminal(["sh", "-c", demo]);
   assertEquals(await endAtTerminal(terminal), 0);
 });
 
-test.onLinux("Ctrl+C at deno task exercise leaves no client and no file", async () => {
+test("Ctrl+C at deno task exercise leaves no client and no file", async () => {
   await using copy = await copyClient({ [CARRY_OVER]: "" });
   const file = copy.options.file!;
   const folder = dirname(file);
@@ -154,7 +161,7 @@ test.onLinux("Ctrl+C at deno task exercise leaves no client and no file", async 
   assertEquals(names, ["streamClient01Soln.ts"]);
 });
 
-test.onLinux("at a terminal, control characters are escapes, and headers have color unless NO_COLOR is set", async () => {
+test("at a terminal, control characters are escapes, and headers have color unless NO_COLOR is set", async () => {
   const text = "\x1b]0;title\x07\x1b[2J\x9b1m\u202Eabc\u2028\u200B\x7f ü🌍";
   const shown = "\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b}1m\\u{202e}abc" +
     "\\u{2028}\\u{200b}\\u{7f} ü🌍";
@@ -172,7 +179,7 @@ test.onLinux("at a terminal, control characters are escapes, and headers have co
   assertEquals(await output(...command), `M:38        ${text}\n`);
 });
 
-test.onLinux("output that is full for a moment costs a client no message", async () => {
+test("output that is full for a moment costs a client no message", async () => {
   const nonBlocking = `
 import fcntl, os, sys
 for fd in 1, 2:
@@ -190,6 +197,11 @@ os.execvp(sys.argv[1], sys.argv[1:])`;
   assert((stderr.match(/^got: /gm)?.length ?? 0) >= 48_750);
   assertEquals(code, 0);
 });
+
+/** Registers a test that needs a pseudo-terminal as Linux has it. */
+function test(name: string, fn: () => Promise<void>): void {
+  processTest(name, fn, reason);
+}
 
 /** Starts a command at a pseudo-terminal, which terminal.py describes. */
 function startAtTerminal(

@@ -82,7 +82,7 @@ export function test(
 test.onPosix = (name: string, fn: () => Promise<void>): void =>
   test(name, fn, isPosix ? undefined : "not on Windows");
 
-/** Registers a test that needs /proc, /dev/full, or a pseudo-terminal as Linux has it. */
+/** Registers a test that needs /proc or /dev/full. */
 test.onLinux = (name: string, fn: () => Promise<void>): void =>
   test(name, fn, tellsHoldings ? undefined : "only on Linux");
 
