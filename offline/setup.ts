@@ -107,7 +107,8 @@ async function main(): Promise<void> {
 /** Returns whether `vendor/` is right, with the stand-ins as they are now. */
 async function isReady(): Promise<boolean> {
   if (await read(marker) !== wanted) return false;
-  if (await holdsStandIns()) await layOutStandIns();
+  const standIns = await packStandIns();
+  if (await holdsAny(standIns)) await layOut(standIns);
   return true;
 }
 
@@ -133,7 +134,7 @@ async function fill(seconds: number): Promise<void> {
 
   if (stdFault !== undefined) {
     await clear();
-    await layOutStandIns();
+    await layOut(await packStandIns());
     console.error(
       `setup: cannot get @std from JSR: ${stdFault}\n` +
         "setup: the stand-ins in offline/ take its place (to ask JSR again, delete vendor/)",
@@ -151,7 +152,7 @@ async function fill(seconds: number): Promise<void> {
 
 /** Has Deno get @std from JSR. Returns why it could not. */
 async function downloadStd(stop: AbortSignal): Promise<string | undefined> {
-  if (!await holdsStandIns()) {
+  if (!await holdsAny(await packStandIns())) {
     const fault = await download(STD_USER, [], stop);
     if (fault === undefined) return;
   }
@@ -193,17 +194,17 @@ async function clear(): Promise<void> {
   }
 }
 
-/** Returns whether `vendor/` holds a stand-in. */
-async function holdsStandIns(): Promise<boolean> {
-  for (const [path, text] of Object.entries(await packStandIns())) {
-    const isOne = await read(new URL(path, packages)) === text;
-    if (isOne && path.endsWith("_meta.json")) return true;
+/** Returns whether `vendor/` holds a stand-in, which its list of exports tells. */
+async function holdsAny(standIns: Record<string, string>): Promise<boolean> {
+  for (const [path, text] of Object.entries(standIns)) {
+    if (!path.endsWith("_meta.json")) continue;
+    if (await read(new URL(path, packages)) === text) return true;
   }
   return false;
 }
 
-async function layOutStandIns(): Promise<void> {
-  for (const [path, text] of Object.entries(await packStandIns())) {
+async function layOut(standIns: Record<string, string>): Promise<void> {
+  for (const [path, text] of Object.entries(standIns)) {
     await write(new URL(path, packages), text);
   }
 }

@@ -25,9 +25,9 @@ const NO_NPM =
   "setup: everything works but the tests and deno task fuzz, which will ask npm again\n";
 const DONE = "setup: done\n";
 
-/** What the task gives Deno. */
 // Setup has nothing to get if @std is linked, as CONTRIBUTING describes.
 const config = { ...project, links: undefined };
+/** What the task gives Deno. */
 const TASK_FLAGS = config.tasks.setup.command.split(" ").slice(2, -1);
 const NO_WRITE = TASK_FLAGS.filter((flag) => !flag.includes("write"));
 
