@@ -86,6 +86,15 @@ export function formatAddress(
   return `${address.hostname.replace(/.*:.*/, "[$&]")}:${address.port}`;
 }
 
+/** Returns the command that starts a server at an address. */
+export function serverCommand(
+  { hostname, port }: { hostname: string; port: number },
+): string {
+  return "deno task server" +
+    (hostname === "127.0.0.1" ? "" : ` --hostname ${hostname}`) +
+    (port === 9092 ? "" : ` --port ${port}`);
+}
+
 /** Returns text with escapes in place of characters that are invisible or command a terminal. */
 export function escapeControls(text: string): string {
   return text.replace(

@@ -25,6 +25,7 @@ import {
   readFlags,
   readHostname,
   readInteger,
+  serverCommand,
 } from "./command_line.ts";
 import { Divider, type Piece } from "./reading.ts";
 
@@ -153,9 +154,8 @@ async function main(): Promise<void> {
 function explain(error: unknown, hostname: string, port: number): string {
   const address = formatAddress({ hostname, port });
   if (error instanceof Deno.errors.ConnectionRefused) {
-    const flags = (hostname === "127.0.0.1" ? "" : ` --hostname ${hostname}`) +
-      (port === 9092 ? "" : ` --port ${port}`);
-    return `nothing listens on ${address}. Start the server first, in another terminal: deno task server${flags}`;
+    const command = serverCommand({ hostname, port });
+    return `nothing listens on ${address}. Start the server first, in another terminal: ${command}`;
   }
   if (error instanceof Deno.errors.NotCapable) {
     return `Deno was not allowed to connect to ${address}. Allow it: deno run --allow-net=${address} lesson/trace.ts --hostname ${hostname} --port ${port}`;

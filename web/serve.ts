@@ -23,6 +23,7 @@ import {
   readFlags,
   readHostname,
   readInteger,
+  serverCommand,
 } from "../lesson/command_line.ts";
 
 /** What the page consists of. Paths mirror the repository, so that imports work as they are. */
@@ -152,11 +153,10 @@ function bridge(request: Request): Response {
 
 /** Returns why there is no connection, and says so in the terminal, too, once until there is one. */
 function report({ name, message }: Error): string {
-  const { hostname, port } = server;
-  const args = (hostname === "127.0.0.1" ? "" : ` --hostname ${hostname}`) +
-    (port === 9092 ? "" : ` --port ${port}`);
   const text = name === "ConnectionRefused"
-    ? `Nothing listens on ${address}. Start the server in another terminal: deno task server${args}`
+    ? `Nothing listens on ${address}. Start the server in another terminal: ${
+      serverCommand(server)
+    }`
     : `Cannot connect to ${address} (${message})`;
   if (text !== reported) console.error(text);
   reported = text;
