@@ -61,11 +61,8 @@ export function report(
   const isKnown = reads.length > 0;
   // One line more than what is wrong, on both sides.
   const start = Math.max(0, count - 1);
-  const drawing = excerpt(
-    draw(stream, isKnown ? reads : pieces),
-    start,
-    "(end of stream)",
-  );
+  const parts = isKnown ? [...reads, stream.subarray(came)] : pieces;
+  const drawing = excerpt(draw(parts), start, "(end of stream)");
   const printed = excerpt(lines.map(escapeControls), start);
   const expected = excerpt(expectedLines(trial).map(escapeControls), start);
   const mark = markOf(lines[count], expectedLines(trial)[count]);
@@ -140,14 +137,12 @@ function excerpt(
   ];
 }
 
-/** Returns the frames, each as `[header](text)`, with `|` between the parts in which they came. */
-function draw(stream: Uint8Array, parts: Uint8Array[]): string[] {
+/** Returns the frames, each as `[header](text)`, with `|` between the parts of their stream. */
+function draw(parts: Uint8Array[]): string[] {
   const divider = new Divider();
   const lines: string[] = [];
   let line = "";
-  const read = parts.reduce((sum, { length }) => sum + length, 0);
-  const unread = stream.subarray(read);
-  for (const [i, part] of [...parts, unread].entries()) {
+  for (const [i, part] of parts.entries()) {
     if (i > 0 && part.length > 0) line += "|";
     for (const piece of divider.divide(part)) {
       const { bytes, arrived, total, payloadLength } = piece;

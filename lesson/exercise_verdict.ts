@@ -17,7 +17,7 @@ export interface Fault {
 
 /** Returns what is wrong with a trial, or `undefined`. */
 export function judge(trial: Trial): Fault | undefined {
-  const { delivery, lines, reads, stderr, exitCode, stopped } = trial;
+  const { delivery, lines, stderr, exitCode, stopped } = trial;
   const { messages, isCut } = delivery;
   const count = rightLines(trial);
   const isComplete = isRight(trial);
@@ -51,10 +51,9 @@ export function judge(trial: Trial): Fault | undefined {
   if (hasCrashed && !(isComplete && isCut)) {
     return { what: `${far}, then the client crashed`, hint: "" };
   }
-  const printed = lines.filter((line) => indexIn(messages, line) >= 0);
-  const others = lines.length - printed.length;
+  const others = lines.length - messages.length;
   const isIncomplete = isCut && count === lines.length - 1;
-  if (others > 0 && !isIncomplete && isRight({ ...trial, lines: printed })) {
+  if (others > 0 && !isIncomplete && hasPrintedAll(trial)) {
     return {
       what: `all messages were printed, and ${
         amount(others, "other line")
@@ -65,16 +64,9 @@ export function judge(trial: Trial): Fault | undefined {
   }
   if (count < lines.length) return judgeLine(trial, count);
   if (!isComplete) {
-    const indexOnStderr = indexIn(messages, stderr.split("\n")[0]);
     return {
       what: `${far}, then the client ended with exit code ${exitCode}`,
-      hint: count === 20
-        ? "The server sends 20 messages unless it is told otherwise. What tells a client that nothing more will come?"
-        : exitCode === 0 && reads.length > 0 && reads.at(-1)!.size !== null
-        ? "The client ended while there was more to read. What tells a client that nothing more will come?"
-        : lines.length === 0 && indexOnStderr >= 0
-        ? "The messages are on stderr. They belong on stdout: console.log."
-        : undefined,
+      hint: hintAtEnd(trial, count),
     };
   }
   if (isCut && exitCode === 0) {
@@ -86,6 +78,20 @@ export function judge(trial: Trial): Fault | undefined {
       hint:
         "The stream ended after a complete message, as it should. What makes your client end with an error?",
     };
+  }
+}
+
+/** Returns what is known of why a client ended before it had printed all messages. */
+function hintAtEnd(trial: Trial, count: number): string | undefined {
+  const { delivery: { messages }, lines, reads, stderr, exitCode } = trial;
+  if (count === 20) {
+    return "The server sends 20 messages unless it is told otherwise. What tells a client that nothing more will come?";
+  }
+  if (exitCode === 0 && reads.length > 0 && reads.at(-1)!.size !== null) {
+    return "The client ended while there was more to read. What tells a client that nothing more will come?";
+  }
+  if (lines.length === 0 && indexIn(messages, stderr.split("\n")[0]) >= 0) {
+    return "The messages are on stderr. They belong on stdout: console.log.";
   }
 }
 
@@ -232,9 +238,7 @@ export function findMistake(trials: Trial[]): Mistake | undefined {
   if (/^error: Uncaught .*\b(Reference|Type)Error:/m.test(failed.stderr)) {
     return undefined; // a mistake of another kind, such as a mistyped name
   }
-  const { lines, delivery: { messages } } = failed;
-  const printed = lines.filter((line) => indexIn(messages, line) >= 0);
-  if (isRight({ ...failed, lines: printed })) return undefined;
+  if (hasPrintedAll(failed)) return undefined;
   return MISTAKES.find((mistake) =>
     mistake.clients.some((client) =>
       known.every((trial) => doesTheSame(client, trial))
@@ -274,6 +278,13 @@ export function bytesOf({ reads, delivery }: Trial): Uint8Array[] {
   return reads.flatMap(({ size }) =>
     size === null ? [] : [delivery.stream.subarray(at, at += size)]
   );
+}
+
+/** Returns whether all messages were printed, whatever else was. */
+function hasPrintedAll(trial: Trial): boolean {
+  const { lines, delivery: { messages } } = trial;
+  const printed = lines.filter((line) => indexIn(messages, line) >= 0);
+  return isRight({ ...trial, lines: printed });
 }
 
 /** Returns whether all messages were printed and nothing else. */
