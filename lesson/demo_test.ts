@@ -5,13 +5,10 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { startProcess, test } from "../tests/testing.ts";
+import { runScript, test } from "../tests/testing.ts";
 
 test("the demo shows all clients and ends by itself", async () => {
-  await using demo = startProcess([
-    ...[Deno.execPath(), "run", "--no-prompt", "--allow-run", "lesson/demo.ts"],
-  ]);
-  const { code, stdout } = await demo.result();
+  const { code, stdout } = await runScript("demo");
   // What Ex1 prints is not looked at: a learner may have changed it.
   assertEquals(stdout.match(/^M:29 /gm)?.length, 20);
   assertEquals(stdout.match(/^Connect from /gm)?.length, 3);

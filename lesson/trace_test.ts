@@ -6,18 +6,15 @@
 
 import { assertEquals } from "@std/assert";
 import { encodeFrame } from "../framing.ts";
-import { serveBytes, startProcess, test } from "../tests/testing.ts";
+import { runScript, serveBytes, test } from "../tests/testing.ts";
 
 test("the trace draws every read of a stream", async () => {
   const frames = ["The time", "", "é\n"].flatMap((text) => [
     ...encodeFrame(text),
   ]);
   await using server = await serveBytes(Uint8Array.from([...frames, 0x1b]));
-  await using trace = startProcess([
-    ...[Deno.execPath(), "run", "--no-prompt", "--allow-net=127.0.0.1"],
-    ...["lesson/trace.ts", "--chunk=19", ...server.flags],
-  ]);
-  const { code, stdout } = await trace.result();
+  const flags = ["--chunk=19", ...server.flags];
+  const { code, stdout } = await runScript("trace", flags);
   assertEquals(
     stdout,
     `\

@@ -34,7 +34,14 @@ export const canRun: boolean = ([
 export const isPosix: boolean = Deno.build.os !== "windows";
 
 /** A task of deno.json that starts one script. */
-export type Task = "server" | "client" | "client:ex1" | "exercise";
+export type Task =
+  | "server"
+  | "client"
+  | "client:ex1"
+  | "demo"
+  | "exercise"
+  | "trace"
+  | "web";
 
 /** How to start a script. */
 export interface StartOptions {

@@ -9,6 +9,7 @@ import { join } from "../fuzz/reference.ts";
 import {
   freePort,
   inParallel,
+  runScript,
   serveBytes,
   test as processTest,
   within,
@@ -18,7 +19,6 @@ import {
   type Page,
   type Stage,
   startPage,
-  startWeb,
   TcpServer,
   withPage,
 } from "./testing.ts";
@@ -237,8 +237,7 @@ processTest(
       ],
     ];
     await inParallel(cases, async ([args, expectedCode, error]) => {
-      await using script = startWeb(args.split(" "));
-      const { code, stdout, stderr } = await script.result();
+      const { code, stdout, stderr } = await runScript("web", args.split(" "));
       assertEquals([stderr, stdout], [`error: ${error}\n`, ""]);
       assertEquals(code, expectedCode);
     });
@@ -246,8 +245,7 @@ processTest(
 );
 
 processTest("deno task web --help shows its flags", async () => {
-  await using script = startWeb(["--help"]);
-  const { code, stdout } = await script.result();
+  const { code, stdout } = await runScript("web", ["--help"]);
   for (const flag of ["--hostname", "--port", "--web-port", "--demo"]) {
     assert(stdout.includes(`  ${flag} `));
   }

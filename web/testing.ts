@@ -5,8 +5,12 @@
  * @module
  */
 
-import config from "../deno.json" with { type: "json" };
-import { type Script, startProcess, until } from "../tests/testing.ts";
+import {
+  type Script,
+  startProcess,
+  startScript,
+  until,
+} from "../tests/testing.ts";
 
 /** Twenty messages as the server sends them. */
 export const TIMES: string[] = Array.from(
@@ -14,18 +18,12 @@ export const TIMES: string[] = Array.from(
   (_, i) => `The time is 1795392089.6955${10 + i}`,
 );
 
-/** Starts `deno task web`, without what the task does before. */
-export function startWeb(args: string[]): Script {
-  const [, run, ...flags] = config.tasks.web.command.split(" ");
-  return startProcess([Deno.execPath(), run, ...flags, ...args]);
-}
-
 /** The running program that serves the page, and the address to open, without a slash at its end. */
 export type Page = Script & { url: string };
 
 /** Starts the page on a free port, and waits until it can be opened. */
 export async function startPage(args: string[]): Promise<Page> {
-  const script = startWeb(["--web-port", "0", ...args]);
+  const script = startScript("web", ["--web-port", "0", ...args]);
   try {
     const [, url] = await script.stderr.waitFor(/^Open (http:\S+) in /m);
     return Object.assign(script, { url });
