@@ -102,14 +102,15 @@ test("text from the network stays text that can be seen", async ({ browser, page
 test("everything can be done with the keyboard alone", async ({ browser, page }) => {
   await browser.open(page.url);
   await browser.says(/ Paused\.$/);
-  await browser.press(TAB); // into the page
   const order = [];
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; order.length < 6 && i < 7; i++) {
     await browser.press(TAB);
     const { id, outline } = await browser.run<Record<string, string>>(`
       const { id, localName } = document.activeElement;
       const outline = getComputedStyle(document.activeElement).outlineStyle;
       return { id: id || localName, outline };`);
+    // In some versions of Chromium, the first Tab only enters the page.
+    if (i === 0 && id === "body") continue;
     assertEquals(outline, "solid", "focus can be seen");
     order.push(id);
   }

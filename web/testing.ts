@@ -67,10 +67,10 @@ export class TcpServer implements AsyncDisposable {
     this.#serving = this.#serve();
   }
 
-  /** Waits for the client with a number, from 1. */
+  /** Waits until a number of clients have connected. Returns the last one. */
   async client(number = 1): Promise<Deno.TcpConn> {
     await until(() => "a client", () => this.#clients.length >= number);
-    return this.#clients[number - 1];
+    return this.#clients.at(-1)!;
   }
 
   /** Waits until a number of clients have closed their connection. */
@@ -149,6 +149,8 @@ export class Browser implements AsyncDisposable {
   /** Opens a page, and waits until it is loaded. */
   async open(url: string): Promise<void> {
     await send(`${this.#session}/url`, { url });
+    // Some versions of chromedriver answer early on a busy machine.
+    await this.waitFor("return document.readyState === 'complete'");
   }
 
   /** Runs the body of a function in the page. Returns what it returns. */
