@@ -150,6 +150,7 @@ export class FramingError extends Error {
  * @param payload Bytes, or text that is sent as UTF-8.
  * @param options The limit for the payload.
  * @throws {FramingError} `FRAME_TOO_LARGE` if the payload is over the limit.
+ * @throws {RangeError} If there is no memory for the frame.
  * @throws {TypeError} If the payload is neither text nor bytes.
  */
 export function encodeFrame(
@@ -742,6 +743,7 @@ export class FrameWriter {
    *
    * @param payload Bytes, or text that is sent as UTF-8.
    * @throws {FramingError} `FRAME_TOO_LARGE` if the payload is over the limit.
+   * @throws {RangeError} If there is no memory for the frame.
    * @throws {TypeError} If the payload is neither text nor bytes.
    * @throws The error of the sink, after it has failed.
    */
