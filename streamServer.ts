@@ -24,14 +24,14 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
       });
       clients.add(client);
     } catch (error) {
-      if (isStopping || isGone(error as Error)) continue;
+      const { code, message } = error as Error & { code: string };
+      if (isStopping || LEFT.includes(code)) continue;
       // As a rule the process may open no more files. New clients wait in the
       // backlog until others have left.
-      warnOnce(`Cannot accept clients: ${(error as Error).message}`);
-      await until(performance.now() + 100);
+      warnOnce(`Cannot accept clients: ${message}`);
+      await sleep(100);
     }
   }
-  await Promise.all(clients);
 }
 
 /** Sends one client its messages, each when it is due, and lets it finish. */
@@ -42,25 +42,20 @@ async function stream(client: Deno.TcpConn): Promise<void> {
   let added = 0;
   let sent = 0;
   let lines = "";
-
-  /** Sends the messages that were added, and logs them. */
-  async function send(): Promise<void> {
-    await frames.flush();
-    messages += added - sent;
-    sent = added;
-    if (lines !== "") await print(lines);
-    lines = "";
-  }
-
   try {
     await print(`Connect from ${address} established\n`);
     connection.setKeepAlive(); // notices a client whose machine is gone
     const closed = discardInput(connection);
+    closed.catch(() => {}); // awaited when the stream has ended
     let due = performance.now();
-    while (added < count || count === 0) {
+    while (added < count) {
       if (interval > 0) {
         await until(due);
-        due = nextDue(due);
+        // Due times are a fixed interval apart, so that the pace does not drift.
+        // After a pause, as when a laptop slept, what was missed is not sent in
+        // a burst: only half an interval is made up for, and 10 ms, as timers
+        // may be late.
+        due = Math.max(due + interval, performance.now() + interval / 2 - 10);
       }
       if (isStopping) break;
       const message = `The time is ${timestamp()}`;
@@ -71,9 +66,14 @@ async function stream(client: Deno.TcpConn): Promise<void> {
       }
       // At full speed, as many messages as fill a buffer go together, and no
       // more are made until the client has room: a slow client costs one buffer.
-      if (interval > 0 || frames.isFull) await send();
+      if (interval > 0 || frames.isFull || added === count) {
+        await frames.flush();
+        messages += added - sent;
+        sent = added;
+        if (!quiet) await print(lines);
+        lines = "";
+      }
     }
-    await send();
     await connection.closeWrite();
     // A client paused in a debugger takes the rest when it goes on.
     await closed;
@@ -89,74 +89,54 @@ async function stream(client: Deno.TcpConn): Promise<void> {
  * a connection with unread input would reset it, and cost the client its last
  * messages.
  */
-function discardInput(connection: Deno.TcpConn): Promise<void> {
-  const closed = (async () => {
-    while (await connection.read(discarded) !== null);
-  })();
-  closed.catch(() => {}); // awaited when the stream has ended
-  return closed;
-}
-
-/** Returns when the message after the one at `due` is due, in milliseconds. */
-function nextDue(due: number): number {
-  // Due times are a fixed interval apart, so that the pace does not drift. After
-  // a pause, as when a laptop slept, what was missed is not sent in a burst: a
-  // stream makes up for half an interval, and for 10 ms, as timers may be late.
-  return Math.max(due + interval, performance.now() + interval / 2 - 10);
+async function discardInput(connection: Deno.TcpConn): Promise<void> {
+  while (await connection.read(discarded) !== null);
 }
 
 /** Waits until a time in milliseconds, or until the server is told to stop. */
-function until(due: number): Promise<void> {
+async function until(due: number): Promise<void> {
   const time = Math.ceil(due);
   const wait = time - performance.now();
-  if (wait <= 0 || isStopping) return Promise.resolve();
+  if (wait <= 0 || isStopping) return;
   // Thousands of clients share one timer a millisecond.
   let alarm = alarms.get(time);
   if (alarm === undefined) {
     alarm = Promise.withResolvers();
     alarms.set(time, alarm);
-    setTimeout(() => {
-      alarms.delete(time);
-      alarm?.resolve();
-    }, Math.ceil(wait));
+    setTimeout(alarm.resolve, Math.ceil(wait));
   }
-  return alarm.promise;
+  await alarm.promise;
+  alarms.delete(time);
 }
 
 /** Returns the seconds since 1970, always with six decimals. */
 function timestamp(): string {
   let now = origin + performance.now();
-  if (!(now < latest.millisecond + 1)) {
+  if (now >= millisecond + 1) {
     // In every new millisecond, the system's clock is right: it may have been
     // set. The monotonic clock adds the microseconds, and never steps back.
-    const clock = Date.now();
-    const right = Math.min(Math.max(now, clock), clock + 0.999);
+    millisecond = Date.now();
+    const right = Math.min(Math.max(now, millisecond), millisecond + 0.999);
     origin += right - now;
     now = right;
-    const millisecond = Math.floor(now);
-    latest = { millisecond, text: (millisecond / 1000).toFixed(3) };
+    seconds = (millisecond / 1000).toFixed(3);
   }
-  const microsecond = Math.floor((now - latest.millisecond) * 1000);
-  return latest.text + String(microsecond).padStart(3, "0");
+  const microseconds = Math.floor((now - millisecond) * 1000);
+  return seconds + String(microseconds).padStart(3, "0");
 }
 
 /** Returns a function that writes lines in order. The server outlives a reader that leaves. */
 function logTo(output: typeof Deno.stdout): (lines: string) => Promise<void> {
-  let isRead = true;
   let writing = Promise.resolve();
   async function write(lines: string): Promise<void> {
     let rest = new TextEncoder().encode(lines);
-    while (rest.length > 0 && isRead) {
+    while (rest.length > 0) {
       try {
         rest = rest.subarray(await output.write(rest));
       } catch (error) {
-        if (error instanceof Deno.errors.WouldBlock) { // full for a moment
-          await new Promise((resolve) => setTimeout(resolve, 10));
-          continue;
-        }
-        isRead = !(error instanceof Deno.errors.BrokenPipe);
-        if (output === Deno.stdout) warnOnce(`Cannot print: ${error}`);
-        return;
+        const isFull = error instanceof Deno.errors.WouldBlock;
+        if (!isFull) return warnOnce(`Cannot print: ${error}`);
+        await sleep(10);
       }
     }
   }
@@ -169,36 +149,23 @@ function warnOnce(warning: string): void {
   warnings.add(warning);
 }
 
-/** Returns whether a client was not accepted because it has left already. */
-function isGone({ name, code }: Error & { code?: string }): boolean {
-  return code === "EINVAL" || // on macOS
-    ["NotConnected", "ConnectionReset", "ConnectionAborted"].includes(name);
+/** Waits for some milliseconds. */
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Ends every stream after a whole message. A second signal ends the program at once. */
-function stop(signal: "SIGINT" | "SIGTERM"): void {
-  const now = performance.now();
-  // `deno task` passes on the signal that the terminal has sent already. A
-  // person takes longer than that to press Ctrl+C twice.
-  if (isStopping && now - stopped < 100) return;
-  if (isStopping) Deno.exit(signal === "SIGINT" ? 130 : 143);
+/** Ends every stream after a whole message. */
+function stop(): void {
+  if (isStopping) return;
   isStopping = true;
-  stopped = now;
   warn(`Stopping; clients still here: ${clients.size}\n`);
   listener.close();
   for (const alarm of alarms.values()) alarm.resolve();
-  setTimeout(finish, grace);
-}
-
-/** Says what was sent, and ends the program. */
-async function finish(): Promise<never> {
-  const rest = clients.size === 0
-    ? ""
-    : `; clients that had not left within --grace: ${clients.size}`;
-  setTimeout(Deno.exit, 500, 0); // when nobody reads the logs
-  await print("");
-  await warn(`Stopped after ${messages} messages${rest}\n`);
-  Deno.exit(0);
+  // A second signal ends the program at once, but not the copy of the first that
+  // `deno task` passes on. A person takes longer to press Ctrl+C twice.
+  setTimeout(() => {
+    for (const signal of SIGNALS) Deno.removeSignalListener(signal, stop);
+  }, 100);
 }
 
 /** Returns why the server cannot listen, and what to do about it. */
@@ -219,25 +186,6 @@ function explain({ name, message }: Error): string {
 /** Returns `HOST:PORT`, with brackets around an IPv6 address. */
 function formatAddress(address: { hostname: string; port: number }): string {
   return `${address.hostname.replace(/.*:.*/, "[$&]")}:${address.port}`;
-}
-
-/** Returns the value of a flag that takes a number. */
-function number(
-  name: "port" | "count" | "interval" | "grace",
-  max: number,
-  [kind, format]: [string, RegExp],
-): number {
-  const text = flags[name];
-  if (format.test(text) && Number(text) <= max) return Number(text);
-  fail(`--${name} takes ${kind} from 0 to ${max}, not "${text}"`, 2);
-}
-
-/** Ends the program for an argument that it does not take. */
-function refuse(arg: unknown): never {
-  const fault = /^--(chunk|verbose)\b/.test(`${arg}`)
-    ? `${arg} is a flag of the clients`
-    : `unknown argument "${arg}"`;
-  fail(`${fault}. The flags of this program: --help`, 2);
 }
 
 /** Ends the program with one line on stderr. */
@@ -284,24 +232,39 @@ const { hostname, quiet } = flags;
 if (!/^(\w[\w.-]*|[\da-f]*:[\da-f]*:[\w:.%]*)$/i.test(hostname)) {
   fail(`--hostname takes a name or an IP address, not "${hostname}"`, 2);
 }
-const INTEGER: [string, RegExp] = ["an integer", /^\d+$/];
-const SECONDS: [string, RegExp] = [
-  "seconds (such as 0.5)",
-  /^(\d+\.?\d*|\.\d+)$/,
-];
-const port = number("port", 65_535, INTEGER);
-const count = number("count", Number.MAX_SAFE_INTEGER, INTEGER);
+const SECONDS = "seconds (such as 0.5)";
+const port = number("port", 65_535);
+const count = number("count", Number.MAX_SAFE_INTEGER) || Infinity;
 const interval = 1000 * number("interval", 86_400, SECONDS); // milliseconds
 const grace = 1000 * number("grace", 86_400, SECONDS);
 
+/** Ends the program for an argument that it does not take. */
+function refuse(arg: unknown): never {
+  const fault = /^--(chunk|verbose)\b/.test(`${arg}`)
+    ? `${arg} is a flag of the clients`
+    : `unknown argument "${arg}"`;
+  fail(`${fault}. The flags of this program: --help`, 2);
+}
+
+type NumberFlag = "port" | "count" | "interval" | "grace";
+
+/** Returns the value of a flag that takes a number. */
+function number(name: NumberFlag, max: number, kind = "an integer"): number {
+  const text = flags[name];
+  const format = kind === SECONDS ? /^\d*\.?\d+$/ : /^\d+$/;
+  if (format.test(text) && Number(text) <= max) return Number(text);
+  fail(`--${name} takes ${kind} from 0 to ${max}, not "${text}"`, 2);
+}
+
 const print = logTo(Deno.stdout);
 const warn = logTo(Deno.stderr);
-/** The warnings since there were no clients. */
-const warnings = new Set<string>();
-/** The streams that are running. */
-const clients = new Set<Promise<void>>();
-/** How many messages have been sent. */
-let messages = 0;
+const warnings = new Set<string>(); // those since there were no clients
+const clients = new Set<Promise<void>>(); // the streams that are running
+let messages = 0; // how many have been sent
+let isStopping = false;
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+/** The errors of clients that left before they were accepted. macOS says EINVAL. */
+const LEFT = ["ENOTCONN", "ECONNRESET", "ECONNABORTED", "EINVAL"];
 /** The input of all clients goes here, as nobody looks at it. */
 const discarded = new Uint8Array(16 * 1024);
 /** The timers that streams wait for, by the millisecond at which they are due. */
@@ -309,10 +272,8 @@ const alarms = new Map<number, PromiseWithResolvers<void>>();
 /** The system's clock when the monotonic clock was 0, in milliseconds. */
 let origin = performance.timeOrigin;
 /** The latest millisecond, and its text: at full speed, thousands of messages share it. */
-let latest = { millisecond: NaN, text: "" };
-/** When the first signal came, in milliseconds. */
-let stopped = NaN;
-let isStopping = false;
+let millisecond = 0;
+let seconds = "";
 
 let listener: Deno.TcpListener;
 try {
@@ -321,10 +282,13 @@ try {
 } catch (error) {
   fail(explain(error as Error));
 }
-Deno.addSignalListener("SIGINT", () => stop("SIGINT"));
-if (Deno.build.os !== "windows") {
-  Deno.addSignalListener("SIGTERM", () => stop("SIGTERM"));
-}
+for (const signal of SIGNALS) Deno.addSignalListener(signal, stop);
 await warn(`Listening on ${formatAddress(listener.addr)}\n`);
 await serve(listener);
-await finish();
+await Promise.race([Promise.all(clients), sleep(grace)]);
+setTimeout(Deno.exit, 500, 0); // when nobody reads the logs
+await print("");
+await warn(
+  `Stopped after ${messages} messages; clients still here: ${clients.size}\n`,
+);
+Deno.exit();

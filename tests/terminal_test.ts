@@ -87,7 +87,10 @@ test("Ctrl+C at deno task server ends every stream after a whole message", async
     await readMessages(connection);
     connection.close();
     assertEquals(await endAtTerminal(terminal), 0);
-    assertMatch(terminal.stdout.text, /Stopped after \d+ messages\r\n/);
+    assertMatch(
+      terminal.stdout.text,
+      /Stopped after \d+ messages; clients still here: 0\r\n/,
+    );
   }
 });
 
