@@ -84,70 +84,49 @@ function write(output: typeof Deno.stdout, line: string): void {
     try {
       rest = rest.subarray(output.writeSync(rest));
     } catch (error) {
+      if (error instanceof Deno.errors.WouldBlock) continue; // full for now
       if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141); // as `| head`
-      if (!(error instanceof Deno.errors.WouldBlock)) {
-        console.error(`error: cannot print: ${(error as Error).message}`);
-        Deno.exit(1);
-      }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); // full
+      fail(`cannot print: ${(error as Error).message}`);
     }
   }
 }
 
-/** Ends the program with one line on stderr. */
-function fail(message: string, code = 1): never {
-  write(Deno.stderr, `error: ${message}`);
-  Deno.exit(code);
-}
-
-/** Returns what an error of the loop means and what to do about it. */
+/** Returns what an error of the loop means, and what to do about it. */
 function explain(error: unknown): string {
-  if (error instanceof FramingError) {
-    const { header, length, maxFrameLength } = error;
-    return blame(
-      header === undefined
-        ? `its ${length} bytes are over the limit of ${maxFrameLength}`
-        : `expected a header (a length in digits, then spaces, 10 bytes in all), found "${
-          visible(header)
-        }"`,
-    );
-  }
   const { name, message } = error as Error;
+  const options = `--hostname ${hostname} --port ${port}`;
+  if (name === "ConnectionRefused") {
+    return `nothing listens on ${address}. Start the server first, in another terminal: deno task server ${options}`;
+  }
+  if (name === "NotCapable") {
+    const file = import.meta.url.split("/").at(-1);
+    return `Deno was not allowed to connect to ${address}. Allow it: deno run --allow-net=${address} ${file} ${options}`;
+  }
+  if (error instanceof FramingError) {
+    const fault = visible(message.replace(/^.*?: /, "")); // blame() says where
+    return blame(fault, ". If that is the right server, the loop is wrong");
+  }
   const isNetwork = name in Deno.errors || (name === "Error" && bytes === 0);
   if (!isNetwork) throw error; // a mistake in the loop: Deno shows its line
-  if (error instanceof Deno.errors.ConnectionRefused) {
-    const flags = (hostname === "127.0.0.1" ? "" : ` --hostname ${hostname}`) +
-      (port === 9092 ? "" : ` --port ${port}`);
-    return `nothing listens on ${address}. Start the server first, in another terminal: deno task server${flags}`;
-  }
-  if (error instanceof Deno.errors.NotCapable) {
-    const file = import.meta.url.split("/").at(-1);
-    return `Deno was not allowed to connect to ${address}. Allow it: deno run --allow-net=${address} ${file} --hostname ${hostname} --port ${port}`;
-  }
-  return `the connection to ${address} failed ${place()} (${message})`;
-}
-
-/** Returns what is wrong with the next message, and where to look. */
-function blame(fault: string): string {
-  const lost = bytes - printed - received.length;
-  return lost > 0
-    ? `lost its place at ${nextMessage()}: ${fault}. ${lost} bytes before it were thrown away: look at the line marked "Exercise:"`
-    : `cannot read ${nextMessage()}: ${fault}. Is the program on ${address} the activity's server? If so, the loop has lost its place`;
-}
-
-/** Returns how far the stream came. */
-function place(): string {
   const size = received.length;
-  if (size === 0) return `before message ${messages + 1}`;
   const payload = size < HEADER_LENGTH ? 0 : decodeHeader(received);
-  return `in ${nextMessage()}: ${size} of ${
-    HEADER_LENGTH + payload
-  } bytes arrived`;
+  const total = HEADER_LENGTH + payload;
+  return blame(`${size} of ${total} bytes arrived (${message})`);
 }
 
-/** Returns the name of the message that follows the printed ones. */
-function nextMessage(): string {
-  return `message ${messages + 1} (at byte ${bytes - received.length})`;
+/** Returns what is wrong with the next message, and what was lost before it. */
+function blame(fault: string, hint = ""): string {
+  const lost = bytes - printed - received.length;
+  const next = `message ${messages + 1} (at byte ${bytes - received.length})`;
+  return lost > 0
+    ? `lost its place at ${next}: ${fault}. ${lost} bytes before it were thrown away: look at the line marked "Exercise:"`
+    : `cannot read ${next} from ${address}: ${fault}${hint}`;
+}
+
+/** Ends the program with one line on stderr. */
+function fail(message: string, code = 1): never {
+  console.error(`error: ${message}`);
+  Deno.exit(code);
 }
 
 const USAGE = `Prints the messages of streamServer.ts.
@@ -180,25 +159,24 @@ const { hostname, verbose, quiet } = flags;
 if (!/^(\w[\w.-]*|[\da-f]*:[\da-f]*:[\w:.%]*)$/i.test(hostname)) {
   fail(`--hostname takes a name or an IP address, not "${hostname}"`, 2);
 }
-const port = integer("port", 1, 65_535);
-const chunk = integer("chunk", 1, 2 ** 24);
+const port = integer("port", 65_535);
+const chunk = integer("chunk", 2 ** 24);
 const address = `${hostname.replace(/.*:.*/, "[$&]")}:${port}`;
-
-/** Returns the value of a flag that takes an integer. */
-function integer(name: "port" | "chunk", min: number, max: number) {
-  const text = flags[name];
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-  fail(`--${name} takes an integer from ${min} to ${max}, not "${text}"`, 2);
-}
 
 /** Ends the program for an argument that it does not take. */
 function refuse(arg: unknown): never {
-  const isServers = /^--(count|interval|grace)\b/.test(`${arg}`);
-  const fault = isServers
+  const fault = /^--(count|interval|grace)\b/.test(`${arg}`)
     ? `${arg} is a flag of streamServer.ts`
     : `unknown argument "${arg}"`;
   fail(`${fault}. The flags of this program: --help`, 2);
+}
+
+/** Returns the value of a flag that takes an integer. */
+function integer(name: "port" | "chunk", max: number): number {
+  const text = flags[name];
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
+  fail(`--${name} takes an integer from 1 to ${max}, not "${text}"`, 2);
 }
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -206,20 +184,21 @@ const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const isTerminal = Deno.stdout.isTerminal();
 setColorEnabled(isTerminal);
 
-const start = performance.now();
 let heard = 0;
 setInterval(() => {
   if (bytes === heard) write(Deno.stderr, `No bytes from ${address} for 5 s`);
   heard = bytes;
 }, 5000);
+
+const start = performance.now();
 try {
   await receive();
+  if (printed < bytes) {
+    throw new Deno.errors.UnexpectedEof("the stream or the loop ended");
+  }
 } catch (error) {
   fail(explain(error));
 }
-if (received.length > 0) fail(`the stream or the loop ended ${place()}`);
-if (printed < bytes) fail(blame("the stream ended"));
 const seconds = ((performance.now() - start) / 1000).toFixed(2);
 write(Deno.stderr, `${messages} messages, ${bytes} bytes in ${seconds} s`);
-if (bytes === 0) write(Deno.stderr, "The server sent nothing: is it stopping?");
 Deno.exit();
