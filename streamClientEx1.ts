@@ -84,9 +84,10 @@ function write(output: typeof Deno.stdout, line: string): void {
     try {
       rest = rest.subarray(output.writeSync(rest));
     } catch (error) {
-      if (error instanceof Deno.errors.WouldBlock) continue; // full for now
       if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141); // as `| head`
-      fail(`cannot print: ${(error as Error).message}`);
+      const isFull = error instanceof Deno.errors.WouldBlock;
+      if (!isFull) fail(`cannot print: ${(error as Error).message}`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); // ms
     }
   }
 }
@@ -96,7 +97,8 @@ function explain(error: unknown): string {
   const { name, message } = error as Error;
   const options = `--hostname ${hostname} --port ${port}`;
   if (name === "ConnectionRefused") {
-    return `nothing listens on ${address}. Start the server first, in another terminal: deno task server ${options}`;
+    const own = address === "127.0.0.1:9092" ? "" : ` ${options}`;
+    return `nothing listens on ${address}. Start the server first, in another terminal: deno task server${own}`;
   }
   if (name === "NotCapable") {
     const file = import.meta.url.split("/").at(-1);

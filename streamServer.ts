@@ -165,7 +165,7 @@ function stop(): void {
   // `deno task` passes on. A person takes longer to press Ctrl+C twice.
   setTimeout(() => {
     for (const signal of SIGNALS) Deno.removeSignalListener(signal, stop);
-  }, 100);
+  }, 200);
 }
 
 /** Returns why the server cannot listen, and what to do about it. */
