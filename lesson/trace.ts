@@ -17,6 +17,7 @@
  */
 
 import { cyan, dim, green, red, setColorEnabled } from "@std/fmt/colors";
+import { FrameDecoder, FramingError } from "../framing.ts";
 import {
   escapeControls,
   fail,
@@ -138,21 +139,30 @@ async function main(): Promise<void> {
   try {
     using connection = await Deno.connect({ hostname, port });
     const divider = new Divider();
+    const decoder = new FrameDecoder(); // throws if the stream is not frames
     const buffer = new Uint8Array(chunk);
     for (let number = 1;; number++) {
       const size = await connection.read(buffer);
       if (size === null) break;
       const read = buffer.subarray(0, size);
       printOrEnd(drawRead(number, read, divider.divide(read)));
+      decoder.push(read);
     }
+    decoder.end();
   } catch (error) {
     fail(explain(error, hostname, port));
   }
 }
 
-/** Returns what an error of the connection means and what to do about it. */
+/** Returns what an error means and what to do about it. */
 function explain(error: unknown, hostname: string, port: number): string {
   const address = formatAddress({ hostname, port });
+  if (error instanceof FramingError) {
+    const problem = escapeControls(error.message).replace("C", "c");
+    return error.code === "UNEXPECTED_EOF"
+      ? problem
+      : `${problem}. Is the program on ${address} the activity's server?`;
+  }
   if (error instanceof Deno.errors.ConnectionRefused) {
     const command = serverCommand({ hostname, port });
     return `nothing listens on ${address}. Start the server first, in another terminal: ${command}`;
