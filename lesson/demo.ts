@@ -10,7 +10,7 @@
  */
 
 import { bold, setColorEnabled } from "@std/fmt/colors";
-import { fail, printOrEnd } from "./command_line.ts";
+import { fail, printOrEnd, readFlags } from "./command_line.ts";
 import { exitOnSignals, kill, startDeno } from "./processes.ts";
 
 const RUN = ["run", "--quiet", "--allow-net=127.0.0.1"];
@@ -84,6 +84,15 @@ function heading(text: string): void {
   printOrEnd(`\n${bold(`== ${text} ==`)}`);
 }
 
+const USAGE = `Runs the server and both clients, and shows what happens.
+
+USAGE:
+  deno task demo
+
+OPTIONS:
+  -h, --help  print this help`;
+
+readFlags(USAGE, {});
 exitOnSignals();
 await main();
 Deno.exit();
