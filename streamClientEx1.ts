@@ -169,6 +169,8 @@ const address = `${hostname.replace(/.*:.*/, "[$&]")}:${port}`;
 function refuse(arg: unknown): never {
   const fault = /^--(count|interval|grace)\b/.test(`${arg}`)
     ? `${arg} is a flag of streamServer.ts`
+    : /^-[\d.]/.test(`${arg}`)
+    ? `no flag takes a negative number such as "${arg}"`
     : `unknown argument "${arg}"`;
   fail(`${fault}. The flags of this program: --help`, 2);
 }
@@ -202,5 +204,6 @@ try {
   fail(explain(error));
 }
 const seconds = ((performance.now() - start) / 1000).toFixed(2);
-write(Deno.stderr, `${messages} messages, ${bytes} bytes in ${seconds} s`);
+const s = messages === 1 ? "" : "s";
+write(Deno.stderr, `${messages} message${s}, ${bytes} bytes in ${seconds} s`);
 Deno.exit();

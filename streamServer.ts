@@ -77,10 +77,10 @@ async function stream(client: Deno.TcpConn): Promise<void> {
     await connection.closeWrite();
     // A client paused in a debugger takes the rest when it goes on.
     await closed;
-    warn(`${address} finished, ${sent} messages\n`);
+    warn(`${address} finished, ${sent} message${sent === 1 ? "" : "s"}\n`);
   } catch (error) {
     const reason = (error as Error).message;
-    warn(`${address} left after ${sent} messages: ${reason}\n`);
+    warn(`${address} left (${reason}); messages sent: ${sent}\n`);
   }
 }
 
@@ -242,6 +242,8 @@ const grace = 1000 * number("grace", 86_400, SECONDS);
 function refuse(arg: unknown): never {
   const fault = /^--(chunk|verbose)\b/.test(`${arg}`)
     ? `${arg} is a flag of the clients`
+    : /^-[\d.]/.test(`${arg}`)
+    ? `no flag takes a negative number such as "${arg}"`
     : `unknown argument "${arg}"`;
   fail(`${fault}. The flags of this program: --help`, 2);
 }
@@ -289,6 +291,6 @@ await Promise.race([Promise.all(clients), sleep(grace)]);
 setTimeout(Deno.exit, 500, 0); // when nobody reads the logs
 await print("");
 await warn(
-  `Stopped after ${messages} messages; clients still here: ${clients.size}\n`,
+  `Stopped; messages sent: ${messages}; clients still here: ${clients.size}\n`,
 );
 Deno.exit();

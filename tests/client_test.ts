@@ -105,7 +105,7 @@ test("--verbose prints every read, and --quiet no message", async () => {
   assertEquals(stdout, "");
   assertMatch(
     stderr,
-    /^got: '11 {8}Gr\uFFFD'\ngot: '\uFFFDße\\u\{1b\}\[2J'\n1 messages, /,
+    /^got: '11 {8}Gr\uFFFD'\ngot: '\uFFFDße\\u\{1b\}\[2J'\n1 message, /,
   );
 });
 

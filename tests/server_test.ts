@@ -54,9 +54,9 @@ test("the server prints every client, every message, and who has had everything"
 });
 
 test("--quiet leaves out the line per message", async () => {
-  await using server = await startServer(["--quiet", "--interval=0"]);
+  await using server = await startServer(["--quiet", "--count=1"]);
   await dial(server);
-  await server.stderr.waitFor(/finished/);
+  await server.stderr.waitFor(/ finished, 1 message\n/);
   assertMatch(server.stdout.text, /^Connect from .* established\n$/);
 });
 
@@ -245,7 +245,7 @@ test.onPosix("out of file descriptors, the server says so once, and serves who w
   // When all have left, another rush is another reason to say so.
   clients[Symbol.dispose]();
   await until(() => "the end of all streams", () => {
-    return server.stderr.text.match(/ left after /g)?.length === 100;
+    return server.stderr.text.match(/ left \(/g)?.length === 100;
   });
   using _others = await connectMany(server.address.port, 100);
   await server.stderr.waitFor(/Cannot accept[^]*Cannot accept/);
@@ -273,7 +273,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       await Promise.all(streams); // Each throws if its stream was cut.
       assertMatch(
         stderr,
-        /^Stopping.*\n[^]*^Stopped after \d+ messages; clients still here: 0\n$/m,
+        /^Stopping.*\n[^]*^Stopped; messages sent: \d+; clients still here: 0\n$/m,
       );
       const refused = await runScript("client", server.flags);
       assertMatch(refused.stderr, /^error: nothing listens on /);

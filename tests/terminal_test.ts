@@ -89,7 +89,7 @@ test("Ctrl+C at deno task server ends every stream after a whole message", async
     assertEquals(await endAtTerminal(terminal), 0);
     assertMatch(
       terminal.stdout.text,
-      /Stopped after \d+ messages; clients still here: 0\r\n/,
+      /Stopped; messages sent: \d+; clients still here: 0\r\n/,
     );
   }
 });
