@@ -27,7 +27,10 @@ export function readFlags<Name extends string, Toggle extends string = never>(
   const refuse = (arg: unknown) => {
     if (takesFiles && !/^-./.test(`${arg}`)) return;
     const text = escapeControls(`${arg}`);
-    fail(`unknown argument "${text}". The flags of this program: --help`, 2);
+    const fault = /^-[\d.]/.test(text)
+      ? `no flag takes a negative number such as "${text}"`
+      : `unknown argument "${text}"`;
+    fail(`${fault}. The flags of this program: --help`, 2);
   };
   const flags = parseArgs(Deno.args, {
     string: [...Object.keys(defaults), "_"],

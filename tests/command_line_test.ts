@@ -20,7 +20,10 @@ const COMMON: [args: string[], error: string][] = [
   [["--", "--quiet"], `unknown argument "--quiet". ${HELP}`],
   [[""], `unknown argument "". ${HELP}`],
   [["--quiet", "yes"], `unknown argument "yes". ${HELP}`],
-  [["--port", "-1"], `unknown argument "-1". ${HELP}`],
+  ...["-1", "-16", "-0.5", "-.5"].map((value): [string[], string] => [
+    ["--port", value],
+    `no flag takes a negative number such as "${value}". ${HELP}`,
+  ]),
   ...["a b", "127.0.0.1:9092", "http://localhost", "..", ""].map((
     value,
   ): [string[], string] => [

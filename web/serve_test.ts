@@ -217,6 +217,11 @@ processTest(
         2,
         `unknown argument "--por". The flags of this program: --help`,
       ],
+      [
+        "--port -1",
+        2,
+        `no flag takes a negative number such as "-1". The flags of this program: --help`,
+      ],
       ["--port 0", 2, `--port takes an integer from 1 to 65535, not "0"`],
       [
         "--web-port x",
