@@ -284,13 +284,18 @@ test("the clients' code is shown, and a learner's own is told from what the colu
   const [[solved]] = Object.entries(EXERCISE);
   const own = "received = received.slice(end);";
   const still = "This column still shows what the line above does.";
-  const notes: [code: string, note: string][] = [
-    [EX1_CODE, ""],
-    [own, `Your streamClientEx1.ts has another line now: ${own} ${still}`],
-    ["", `Your streamClientEx1.ts has no line here now. ${still}`],
+  const notes: [replaced: string, code: string, note: string][] = [
+    [solved, EX1_CODE, ""],
+    [
+      solved,
+      own,
+      `Your streamClientEx1.ts has another line now: ${own} ${still}`,
+    ],
+    [solved, "", `Your streamClientEx1.ts has no line here now. ${still}`],
+    ["print(", "log(", `Your streamClientEx1.ts has other code now. ${still}`],
   ];
-  for (const [code, note] of notes) {
-    const ex1 = JSON.stringify(source.replace(solved, code));
+  for (const [replaced, code, note] of notes) {
+    const ex1 = JSON.stringify(source.replace(replaced, code));
     await browser.devTools("Page.addScriptToEvaluateOnNewDocument", {
       source: `
         window.fetch = ((fetch) => async (path) =>
