@@ -197,6 +197,21 @@ test("a page that leaves closes its connection, asked or not", async ({ page, se
   }
 });
 
+test("twenty pages at once get a whole stream each", async ({ page, server }) => {
+  server.bytes = Uint8Array.from({ length: 70_000 }, (_, i) => i);
+  await Promise.all(Array.from({ length: 20 }, async (_, i) => {
+    await using stream = await openStream(page);
+    await server.client(20);
+    const reads: Uint8Array[] = [];
+    for (let rest = 70_000; rest > 0; rest -= reads.at(-1)!.length) {
+      reads.push(await stream.ask(1000 + i));
+    }
+    assertEquals(join(reads), server.bytes);
+    stream.send("1");
+    assertEquals(await stream.closed, [1000, ""]);
+  }));
+});
+
 test("what the page does not ask for waits in TCP", async ({ page, server }) => {
   server.bytes = PLENTY;
   await using stream = await openStream(page);
