@@ -163,12 +163,30 @@ function report({ name, message }: Error): string {
   return text;
 }
 
+/** Serves the page again. Deno stops when the process may open no more files, but open streams go on. */
+async function serveAgain({ message }: Error): Promise<void> {
+  if (message !== reported) console.error(`Cannot accept pages: ${message}`);
+  reported = message;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  try {
+    await listen(page.addr.port).finished;
+  } catch (error) {
+    await serveAgain(error as Error);
+  }
+}
+
 /** Starts a server that sends what streamServer.ts does at full speed. Returns where it listens. */
 function startServer(): Deno.NetAddr {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   (async () => {
-    for await (const client of listener) sendMessages(client);
-  })().catch(({ message }) => fail(`the server of --demo ended: ${message}`));
+    while (true) {
+      try {
+        sendMessages(await listener.accept());
+      } catch { // The process may open no more files.
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  })();
   return listener.addr;
 }
 
@@ -196,29 +214,24 @@ function findServer(): { hostname: string; port: number } {
   return { hostname, port };
 }
 
-/** Serves the page, or ends the program with an error. */
-function servePage(port: number): Deno.HttpServer<Deno.NetAddr> {
-  try {
-    return Deno.serve({
-      hostname: "127.0.0.1",
-      port,
-      onListen() {},
-      onError(error) {
-        console.error(`Cannot answer the browser: ${error}`);
-        return reply(500, `${error}`);
-      },
-    }, handle);
-  } catch (error) {
-    const { name, message } = error as Error;
-    if (name === "AddrInUse") {
-      fail(
-        `port ${port} is taken, perhaps by this program in another terminal. Stop that one, or take any free port: --web-port 0`,
-      );
-    }
-    fail(
-      `cannot listen on 127.0.0.1:${port} (${message}). Start the page as a task, on any free port: deno task web --web-port 0`,
-    );
-  }
+/** Serves the page. */
+function listen(port: number): Deno.HttpServer<Deno.NetAddr> {
+  return Deno.serve({
+    hostname: "127.0.0.1",
+    port,
+    onListen() {},
+    onError(error) {
+      console.error(`Cannot answer the browser: ${error}`);
+      return reply(500, `${error}`);
+    },
+  }, handle);
+}
+
+/** Returns why the page cannot be served, and what to do about it. */
+function explain({ name, message }: Error): string {
+  return name === "AddrInUse"
+    ? `port ${webPort} is taken, perhaps by this program in another terminal. Stop that one, or take any free port: --web-port 0`
+    : `cannot listen on 127.0.0.1:${webPort} (${message}). Start the page as a task, on any free port: deno task web --web-port 0`;
 }
 
 const USAGE =
@@ -250,11 +263,17 @@ if (flags.demo && /^--(hostname|port)\b/m.test(Deno.args.join("\n"))) {
 
 const webPort = readInteger("web-port", flags["web-port"], [0, 65_535]);
 
-/** What was last said about why there is no connection. */
+/** What was last said about why a page has no connection. */
 let reported = "";
 const server = flags.demo ? startServer() : findServer();
 const address = formatAddress(server);
-const page = servePage(webPort);
+let page: Deno.HttpServer<Deno.NetAddr>;
+try {
+  page = listen(webPort);
+} catch (error) {
+  fail(explain(error as Error));
+}
+page.finished.catch(serveAgain);
 const hosts = ["127.0.0.1", "localhost"].map((name) =>
   new URL(`http://${name}:${page.addr.port}`).host
 );

@@ -12,6 +12,7 @@ import {
   runScript,
   serveBytes,
   test as processTest,
+  until,
   within,
   writeAll,
 } from "../tests/testing.ts";
@@ -218,6 +219,31 @@ test("what the page does not ask for waits in TCP", async ({ page, server }) => 
   for (let i = 0; i < 2000; i++) await stream.ask(1);
   assert(server.sent < 2 ** 25, `the system buffers less than ${server.sent}`);
 });
+
+processTest.onPosix(
+  "page: out of file descriptors, streams go on, and new pages can come when there is room",
+  async () => {
+    await using server = new TcpServer(0, PLENTY);
+    const flags = ["--port", `${server.port}`];
+    await using page = await startPage(flags, { shell: "ulimit -n 64" });
+    await using stream = await openStream(page);
+    await stream.ask(16);
+    const port = Number(new URL(page.url).port);
+    const crowd = await Promise.allSettled(
+      Array.from({ length: 64 }, () => Deno.connect({ port })),
+    );
+    await page.stderr.waitFor(/^Cannot accept pages: .*\n/m);
+    await stream.ask(16);
+    for (const dial of crowd) {
+      if (dial.status === "fulfilled") dial.value.close();
+    }
+    await until(
+      () => "room",
+      () =>
+        fetch(page.url).then((page) => page.text()).then(Boolean, () => false),
+    );
+  },
+);
 
 processTest(
   "deno task web answers a wrong command line with one line",

@@ -7,6 +7,7 @@
 
 import {
   type Script,
+  type StartOptions,
   startProcess,
   startScript,
   until,
@@ -22,8 +23,11 @@ export const TIMES: string[] = Array.from(
 export type Page = Script & { url: string };
 
 /** Starts the page on a free port, and waits until it can be opened. */
-export async function startPage(args: string[]): Promise<Page> {
-  const script = startScript("web", ["--web-port", "0", ...args]);
+export async function startPage(
+  args: string[],
+  options?: StartOptions,
+): Promise<Page> {
+  const script = startScript("web", ["--web-port", "0", ...args], options);
   try {
     const [, url] = await script.stderr.waitFor(/^Open (http:\S+) in /m);
     return Object.assign(script, { url });
