@@ -34,9 +34,11 @@ const NOTHING: Bytes = new Uint8Array();
 
 /** How a right client treats the bytes that it has received. */
 const HABITS = {
-  /** Returns what has been received, with the next read. */
-  append: (received: Bytes, read: Bytes, _buffer: Bytes): Bytes =>
-    Buffer.concat([received, read]),
+  /** Returns the parts of what has been received, with the next read. */
+  append: (parts: Bytes[], read: Bytes, _buffer: Bytes): Bytes[] => [
+    ...parts,
+    read,
+  ],
   /** How many bytes it wants to have before it looks at the length. */
   least: HEADER_LENGTH,
   /** Returns where a message ends. */
@@ -55,10 +57,11 @@ function client(wrong: Partial<typeof HABITS>): Client {
   return (reads, room) => {
     const lines: string[] = [];
     const buffer = new Uint8Array(room);
-    let received = NOTHING;
+    let parts = [NOTHING];
     for (const [i, read] of reads.entries()) {
       buffer.set(read.subarray(0, room));
-      received = habits.append(received, read, buffer);
+      parts = habits.append(parts, read, buffer);
+      let received = parts.length > 1 ? Buffer.concat(parts) : parts[0];
       while (received.length >= habits.least && received.length > 0) {
         const length = lengthIn(decode(received.subarray(0, HEADER_LENGTH)));
         if (length === undefined) return { lines, failedAt: i };
@@ -66,6 +69,7 @@ function client(wrong: Partial<typeof HABITS>): Client {
         if (end <= 0 || !habits.isComplete(received, end)) break;
         lines.push(decode(received.subarray(0, end)));
         received = habits.rest(received, end);
+        parts = [received];
         if (!habits.isRepeating) break;
       }
     }
@@ -121,7 +125,7 @@ export const MISTAKES: Mistake[] = [
     what: "keeps the bytes of the last read only",
     hint:
       "A message takes several reads. Where are the bytes of the first of them when the second comes?",
-    clients: [client({ append: (_, read) => read })],
+    clients: [client({ append: (_, read) => [read] })],
   },
   {
     what: "counts the header as a part of the text",
@@ -143,8 +147,27 @@ export const MISTAKES: Mistake[] = [
     hint:
       "The buffer has room for more bytes than a read brings. What do its other bytes hold, and how many of them are new?",
     clients: [client({
-      append: (received, _, buffer) => Buffer.concat([received, buffer]),
+      append: (parts, _, buffer) => [...parts, buffer.slice()],
     })],
+  },
+  {
+    what: "keeps bytes in the buffer, which the next read overwrites",
+    hint:
+      "Every read fills the same buffer from its beginning, and subarray makes no copy. What has become of the bytes of one read when the next has come?",
+    clients: [
+      client({
+        append: ([received], read, buffer) =>
+          received.length === 0
+            ? [buffer.subarray(0, read.length)]
+            : [Buffer.concat([received, read])],
+      }),
+      client({
+        append: (parts, read, buffer) => [
+          ...parts,
+          buffer.subarray(0, read.length),
+        ],
+      }),
+    ],
   },
   {
     what: "counts characters in place of bytes",

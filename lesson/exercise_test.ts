@@ -196,6 +196,33 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
       edited({ [APPEND]: "received = append(received, buffer);" }),
       /hint A client that adds the whole buffer /,
     ],
+    "keeps a view of the buffer": [
+      edited({
+        [APPEND]: `const read = buffer.subarray(0, size);
+          received = received.length === 0 ? read : Uint8Array.from([...received, ...read]);`,
+      }),
+      /one by one problem 0 of 4 messages printed, /,
+      /hint A client that keeps bytes in the buffer, which the next read overwrites /,
+    ],
+    "collects views of the buffer": [
+      plain(
+        `
+      views.push(buffer.subarray(0, size));
+      while (true) {
+        bytes = Uint8Array.from(views.flatMap((view) => [...view]));
+        const header = utf8.decode(bytes.slice(0, 10));
+        if (bytes.length < 10) break;
+        if (!/^\\d+ *$/.test(header)) throw new Error(header);
+        const end = 10 + Number(header);
+        if (bytes.length < end) break;
+        console.log("M:" + utf8.decode(bytes.slice(0, end)));
+        views = [bytes.slice(end)];
+      }`,
+        "if (bytes.length > 0) Deno.exit(1);",
+        "let views = [];",
+      ),
+      /hint A client that keeps bytes in the buffer, which the next read overwrites /,
+    ],
     "slices by characters": [
       plain(`
       text += utf8.decode(read, { stream: true });
