@@ -382,7 +382,8 @@ for (const [full, lines, ...warnings] of FULL) {
 
 test.onPosix("a server whose output nobody reads ends when it is told to", async () => {
   await using server = await startServer(["--interval=0", "--count=0"], {
-    shell: "mkfifo full && exec 1<>full && rm full",
+    shell:
+      `full=$(mktemp -u) && mkfifo "$full" && exec 1<>"$full" && rm "$full"`,
   });
   using client = await Deno.connect(server.address);
   await readSome(client, 39_000);

@@ -122,7 +122,7 @@ export function startProcess(
 ): Script {
   const [file, ...args] = options.shell === undefined
     ? command
-    : ["sh", "-c", `${options.shell}; exec "$@"`, "sh", ...command];
+    : ["sh", "-c", `${options.shell} && exec "$@"`, "sh", ...command];
   return new Script(
     new Deno.Command(file, {
       args,
