@@ -296,6 +296,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     using idler = await Deno.connect(server.address);
     await readSome(idler, 39);
 
+    server.kill(signal);
+    // On a busy machine, the server says so long after the signal.
+    await server.stderr.waitFor(/^Stopping/m);
     // The server takes a signal that comes at once for a copy of the first.
     await until(() => "the end of the server", () => {
       server.kill(signal);
