@@ -47,6 +47,7 @@ test("the server prints every client, every message, and who has had everything"
   const [, address] = await server.stderr.waitFor(
     /^(127\.0\.0\.1:\d+) finished, 20 messages\n/m,
   );
+  await server.stop(); // What it printed may arrive after what it said.
   assertEquals(server.stdout.lines, [
     `Connect from ${address} established`,
     ...messages.map((message) => `29        ${message}`),
@@ -57,7 +58,8 @@ test("--quiet leaves out the line per message", async () => {
   await using server = await startServer(["--quiet", "--count=1"]);
   await dial(server);
   await server.stderr.waitFor(/ finished, 1 message\n/);
-  assertMatch(server.stdout.text, /^Connect from .* established\n$/);
+  const { stdout } = await server.stop();
+  assertMatch(stdout, /^Connect from .* established\n$/);
 });
 
 test("clients are served at the same time, each with a stream of its own", async () => {
