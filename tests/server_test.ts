@@ -422,7 +422,7 @@ async function dial(server: Server): Promise<string[]> {
 
 /** Dials, and resets the connection as soon as it is there. */
 async function dialAndReset({ address }: Server): Promise<void> {
-  const socket = connect(address);
+  const socket = connect(address.port, address.hostname);
   await within(once(socket, "connect"), () => "a connection");
   socket.resetAndDestroy();
   await within(once(socket, "close"), () => "its end");
