@@ -206,7 +206,8 @@ export const MISTAKES: Mistake[] = [
 
 /** Returns the length that a header says, or `undefined` if it is none, or not complete. */
 function lengthIn(header: string): number | undefined {
-  const isHeader = header.length === HEADER_LENGTH && /^\d+ *$/.test(header);
+  const isHeader = header.length === HEADER_LENGTH &&
+    /^(0|[1-9]\d*) *$/.test(header);
   return isHeader ? parseInt(header) : undefined;
 }
 
