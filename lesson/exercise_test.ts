@@ -168,7 +168,7 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
     "throws away what follows a message in a read": [
       edited({ [KEEP]: "received = new Uint8Array();" }),
       /FAILED all together /,
-      /stderr lost its place at message 2 /,
+      /stderr lost its place at message \d+ /,
       /hint A client that throws away the bytes that follow a message /,
     ],
     "takes one message per read": [
@@ -236,13 +236,14 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
       /hint A client that counts characters in place of bytes /,
     ],
     "decodes every read on its own": [
+      // Whatever arrives together, a read of 3 bytes cuts 🙂.
       plain(`
       text += utf8.decode(read);
       let end;
       while (text.length >= 10 && text.length >= (end = 10 + parseInt(text))) {
         console.log("M:" + text.slice(0, end));
         text = text.slice(end);
-      }`),
+      }`).replace("Uint8Array(16)", "Uint8Array(3)"),
       /text outside ASCII problem /,
       /hint A client that turns every read into text by itself /,
     ],
@@ -338,7 +339,7 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
       /hint The messages are on stderr\./,
     ],
     "stops when it has four messages": [
-      edited({ "while (true)": "while (messages < 4)" }),
+      edited({ "while (true)": "while (messages < 4)", ...UNCHECKED }),
       /FAILED header cut in two .* problem 4 of 5 messages printed/,
       /hint The client ended while there was more to read\. /,
     ],
@@ -361,7 +362,7 @@ function wrongClients(): Record<string, [source: string, ...says: RegExp[]]> {
         const buffer = new Uint8Array(99);
         console.log(new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0)));
       }`,
-      /problem 1 of 4 messages printed, and the client connects again and again/,
+      /problem \d of 4 messages printed, and the client connects again and again/,
     ],
     "does not end, and says so on stderr": [
       edited({
