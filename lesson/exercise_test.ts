@@ -34,7 +34,8 @@ async function runIn(
       await Deno.writeTextFile(`${folder}/${name}`, text);
     }
     const env = { INIT_CWD: folder, NO_COLOR: "" };
-    return await runScript("exercise", args, { env });
+    // A busy machine may let a right client do nothing for seconds.
+    return await runScript("exercise", ["--timeout=60", ...args], { env });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
