@@ -5,11 +5,17 @@
  */
 
 import { assert, assertMatch } from "@std/assert";
-import { canRun, isPosix, startProcess, startServer, test } from "./testing.ts";
+import {
+  reasonWithoutFiles,
+  startProcess,
+  startServer,
+  test,
+} from "./testing.ts";
 
 const CLIENTS = 10_000;
 /** A process needs one open file for each client, and some more. */
-const manyFiles = { shell: `ulimit -n ${CLIENTS + 200}` };
+const FILES = CLIENTS + 200;
+const manyFiles = { shell: `ulimit -n ${FILES}` };
 
 test("10,000 clients at once get 20 whole messages each", async () => {
   const flags = ["--quiet", "--interval=0.25"];
@@ -25,12 +31,4 @@ test("10,000 clients at once get 20 whole messages each", async () => {
   assertMatch(stderr, new RegExp(`^Stopping; .* here: ${CLIENTS}$`, "m"));
   assertMatch(stderr, /^Stopped; messages sent: 200000;/m);
   assert(!/ left \(|Uncaught/.test(stderr), stderr);
-}, await reasonToIgnore());
-
-async function reasonToIgnore(): Promise<string | undefined> {
-  if (!canRun) return undefined; // test says so.
-  if (!isPosix) return "not on Windows";
-  await using shell = startProcess(["true"], manyFiles);
-  const { code } = await shell.result();
-  return code === 0 ? undefined : "this system allows too few open files";
-}
+}, await reasonWithoutFiles(FILES));

@@ -72,6 +72,17 @@ export async function reasonWithout(
   return `${program} is not installed`;
 }
 
+/** Returns why to ignore a test of a process that needs this many open files. */
+export async function reasonWithoutFiles(
+  files: number,
+): Promise<string | undefined> {
+  if (!canRun) return undefined; // `test` says so.
+  if (!isPosix) return "not on Windows";
+  await using shell = startProcess(["true"], { shell: `ulimit -n ${files}` });
+  const { code } = await shell.result();
+  return code === 0 ? undefined : "this system allows too few open files";
+}
+
 /** Registers a test that starts processes. If it cannot run, it is ignored, with the reason in its name. */
 export function test(
   name: string,
