@@ -6,6 +6,7 @@
  */
 
 import {
+  freePort,
   type Script,
   type StartOptions,
   startProcess,
@@ -131,11 +132,11 @@ export class Browser implements AsyncDisposable {
 
   /** Starts a browser. */
   static async start(): Promise<Browser> {
-    const driver = startProcess(["chromedriver", "--port=0"]);
+    // With port 0, it ends if the port that it gets in IPv6 is taken in IPv4.
+    const port = freePort();
+    const driver = startProcess(["chromedriver", `--port=${port}`]);
     try {
-      const [, port] = await driver.stdout.waitFor(
-        /successfully on port (\d+)/,
-      );
+      await driver.stdout.waitFor(/started successfully/);
       const sessions = `http://127.0.0.1:${port}/session`;
       // As root, as in a container, Chromium starts without its sandbox only.
       const args = ["--headless", "--no-sandbox", "--hide-scrollbars"];
