@@ -25,8 +25,9 @@ def shell(command):
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         os.execvp(command[0], command)
     _, status = os.waitpid(child, 0)
-    os.tcsetpgrp(0, os.getpgrp())
+    # Before the terminal is the shell's, as Ctrl+C may be typed several times.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.tcsetpgrp(0, os.getpgrp())
     code = os.waitstatus_to_exitcode(status)
     print(f"code: {code if code >= 0 else 128 - code}", flush=True)
     signal.pause()
