@@ -43,10 +43,11 @@ async function install(): Promise<string | undefined> {
   await write("package.json", JSON.stringify({ type: "module", dependencies }));
   await write("deno.json", "{}");
   await Deno.copyFile(new URL("framing.ts", root), `${folder}/framing.ts`);
-  // No deadline: it is a large download.
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: ["install", "--quiet"],
     cwd: folder,
+    // It is a large download, and Deno waits for ever for npm that stalls.
+    signal: AbortSignal.timeout(300_000),
   }).output();
   return success ? undefined : "npm cannot be reached";
 }
