@@ -36,8 +36,7 @@ const NOTHING: Bytes = new Uint8Array();
 const HABITS = {
   /** Returns the parts of what has been received, with the next read. */
   append: (parts: Bytes[], read: Bytes, _buffer: Bytes): Bytes[] => [
-    ...parts,
-    read,
+    Buffer.concat([...parts, read]),
   ],
   /** How many bytes it wants to have before it looks at the length. */
   least: HEADER_LENGTH,
