@@ -288,7 +288,7 @@ for (const signal of SIGNALS) Deno.addSignalListener(signal, stop);
 await warn(`Listening on ${formatAddress(listener.addr)}\n`);
 await serve(listener);
 await Promise.race([Promise.all(clients), sleep(grace)]);
-setTimeout(Deno.exit, 500, 0); // when nobody reads the logs
+setTimeout(Deno.exit, 1000, 0); // when nobody reads the logs
 await print("");
 await warn(
   `Stopped; messages sent: ${messages}; clients still here: ${clients.size}\n`,
