@@ -38,7 +38,7 @@ async function findPairs(): Promise<Pair[]> {
     pair(`${both}: bytes`, deno("bytes"), [8e6, 1e6, 16e3, 1e3]),
     pair(`${both}: for await`, deno("iterated"), [6e6, 1e6, 12e3, 800]),
     pair(`${both}: text`, deno("text"), [2e6, 4e5, 8e3, 500]),
-    pair(streams, deno("streams"), [3e5, 1e5, 4e3, 300]),
+    pair(streams, deno("streams"), [8e5, 2e5, 6e3, 300]),
     scripts,
   ];
   if (goProgram !== undefined) {
