@@ -110,6 +110,7 @@ function explain(error: unknown): string {
   }
   const isNetwork = name in Deno.errors || (name === "Error" && bytes === 0);
   if (!isNetwork) throw error; // a mistake in the loop: Deno shows its line
+  if (bytes === 0) return `the connection to ${address} failed (${message})`;
   const size = received.length;
   const payload = size < HEADER_LENGTH ? 0 : decodeHeader(received);
   const total = HEADER_LENGTH + payload;

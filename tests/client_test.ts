@@ -178,8 +178,14 @@ test("a client says how much of a stream arrived that is reset anywhere", async 
     server.reset();
     const result = await client.result();
     assertEquals(result.stdout.length, printed.length * Math.floor(size / 39));
-    assertError(result, `${cutAt(size, server.address)} (Connection reset`);
+    assertError(result, `${cutAt(size, server.address)} (`);
   });
+});
+
+test("a client says that its connection failed before any byte", async () => {
+  await using server = await serveBytes("", "reset");
+  const result = await runScript("client", server.flags);
+  assertError(result, `the connection to ${server.address} failed (`);
 });
 
 /** Returns how a client says where a stream is cut. */

@@ -381,10 +381,10 @@ export function freePort(): number {
   }
 }
 
-/** Serves every client the same bytes. Then it ends the stream or stalls. */
+/** Serves every client the same bytes. Then it ends the stream, stalls or resets the connection. */
 export async function serveBytes(
   bytes: Uint8Array | string,
-  ending: "end" | "stall" = "end",
+  ending: "end" | "stall" | "reset" = "end",
 ) {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
@@ -393,6 +393,7 @@ export async function serveBytes(
     socket.resume();
     socket.write(bytes);
     if (ending === "end") socket.end();
+    if (ending === "reset") socket.resetAndDestroy();
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
