@@ -33,7 +33,7 @@ let messages = 0; // how many messages that makes
 
 // The rest is what a program needs around its loop: printing, errors, flags.
 
-/** Returns `received` with the bytes of `read` behind its own. */
+/** Returns `received` with the bytes of `read` after its own. */
 function append(received: Uint8Array<ArrayBuffer>, read: Uint8Array) {
   const size = received.length + read.length;
   let room = new Uint8Array(received.buffer, received.byteOffset);
@@ -61,7 +61,7 @@ function print(message: Uint8Array): void {
   write(Deno.stdout, `M:${header}${text.slice(HEADER_LENGTH)}`);
 }
 
-/** Returns whether bytes are ASCII, in a fifth of the time that decoding takes. */
+/** Returns whether bytes are ASCII. For short messages, decoding takes five times as long. */
 function isAscii(bytes: Uint8Array): boolean {
   for (const byte of bytes) if (byte >= 0x80) return false;
   return true;
@@ -104,23 +104,34 @@ function explain(error: unknown): string {
   }
   if (error instanceof FramingError) {
     const fault = visible(message.replace(/^.*?: /, "")); // blame() says where
-    return blame(fault, ". If that is the right server, the loop is wrong");
+    return blame(fault, ". If this is the right server, the loop is wrong");
   }
   const isNetwork = name in Deno.errors || (name === "Error" && bytes === 0);
   if (!isNetwork) throw error; // a mistake in the loop: Deno shows its line
   if (bytes === 0) return `the connection to ${address} failed (${message})`;
   const size = received.length;
-  const payload = size < HEADER_LENGTH ? 0 : decodeHeader(received);
-  const total = HEADER_LENGTH + payload;
-  return blame(`${size} of ${total} bytes arrived (${message})`);
+  let total = HEADER_LENGTH;
+  try {
+    if (size >= HEADER_LENGTH) total += decodeHeader(received);
+  } catch (fault) {
+    return explain(fault); // the bytes that are left begin with no header
+  }
+  return blame(
+    size < total
+      ? `${size} of ${total} bytes arrived (${message})`
+      : "it has arrived, but the loop did not print it",
+  );
 }
 
 /** Returns what is wrong with the next message, and what was lost before it. */
 function blame(fault: string, hint = ""): string {
   const lost = bytes - printed - received.length;
   const next = `message ${messages + 1} (at byte ${bytes - received.length})`;
+  const before = lost === 1
+    ? "1 byte before it was"
+    : `${lost} bytes before it were`;
   return lost > 0
-    ? `lost its place at ${next}: ${fault}. ${lost} bytes before it were thrown away: look at the line marked "Exercise:"`
+    ? `lost its place at ${next}: ${fault}. ${before} thrown away: look at the line marked "Exercise:"`
     : `cannot read ${next} from ${address}: ${fault}${hint}`;
 }
 

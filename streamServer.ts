@@ -14,7 +14,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { FrameWriter, HEADER_LENGTH } from "./framing.ts";
 
-/** Accepts clients one after the other, and serves all of them at once. */
+/** Accepts clients one after another, and serves all of them at once. */
 async function serve(listener: Deno.TcpListener): Promise<void> {
   while (!isStopping) {
     try {
@@ -26,7 +26,7 @@ async function serve(listener: Deno.TcpListener): Promise<void> {
     } catch (error) {
       const { code, message } = error as Error & { code: string };
       if (isStopping || LEFT.includes(code)) continue;
-      // As a rule the process may open no more files. New clients wait in the
+      // Usually the process cannot open any more files. New clients wait in the
       // backlog until others have left.
       warnOnce(`Cannot accept clients: ${message}`);
       await sleep(100);
@@ -52,9 +52,9 @@ async function stream(client: Deno.TcpConn): Promise<void> {
       if (interval > 0) {
         await until(due);
         // Due times are a fixed interval apart, so that the pace does not drift.
-        // After a pause, as when a laptop slept, what was missed is not sent in
-        // a burst: only half an interval is made up for, and 10 ms, as timers
-        // may be late.
+        // After a pause, as when a laptop slept, the missed messages are not
+        // sent in a burst: a stream makes up for half an interval at most, plus
+        // 10 ms, as timers may be late.
         due = Math.max(due + interval, performance.now() + interval / 2 - 10);
       }
       if (isStopping) break;
@@ -98,7 +98,7 @@ async function until(due: number): Promise<void> {
   const time = Math.ceil(due);
   const wait = time - performance.now();
   if (wait <= 0 || isStopping) return;
-  // Thousands of clients share one timer a millisecond.
+  // Thousands of clients share one timer per millisecond.
   let alarm = alarms.get(time);
   if (alarm === undefined) {
     alarm = Promise.withResolvers();
@@ -113,8 +113,8 @@ async function until(due: number): Promise<void> {
 function timestamp(): string {
   let now = origin + performance.now();
   if (now >= millisecond + 1) {
-    // In every new millisecond, the system's clock is right: it may have been
-    // set. The monotonic clock adds the microseconds, and never steps back.
+    // Every new millisecond is taken from the system's clock, which may have been
+    // set. The monotonic clock adds the microseconds, as it never steps back.
     millisecond = Date.now();
     const right = Math.min(Math.max(now, millisecond), millisecond + 0.999);
     origin += right - now;
@@ -125,7 +125,7 @@ function timestamp(): string {
   return seconds + String(microseconds).padStart(3, "0");
 }
 
-/** Returns a function that writes lines in order. The server outlives a reader that leaves. */
+/** Returns a function that writes lines in order. The server outlives a reader of its output that leaves. */
 function logTo(output: typeof Deno.stdout): (lines: string) => Promise<void> {
   let writing = Promise.resolve();
   async function write(lines: string): Promise<void> {
@@ -143,7 +143,7 @@ function logTo(output: typeof Deno.stdout): (lines: string) => Promise<void> {
   return (lines) => writing = writing.then(() => write(lines));
 }
 
-/** Writes a warning to stderr, once until all clients have left. */
+/** Writes a warning to stderr, and does not repeat it until all clients have left. */
 function warnOnce(warning: string): void {
   if (!warnings.has(warning)) warn(`${warning}\n`);
   warnings.add(warning);
@@ -200,7 +200,7 @@ USAGE:
   deno task server [OPTIONS]
 
 OPTIONS:
-  --hostname <HOST>     address to listen on; 0.0.0.0 for all of this machine
+  --hostname <HOST>     address to listen on; 0.0.0.0 for all that this machine has
                         (default: 127.0.0.1)
   --port <PORT>         port to listen on; 0 for any free one (default: 9092)
   --count <N>           messages per client; 0 for no end (default: 20)
@@ -260,7 +260,7 @@ function number(name: NumberFlag, max: number, kind = "an integer"): number {
 
 const print = logTo(Deno.stdout);
 const warn = logTo(Deno.stderr);
-const warnings = new Set<string>(); // those since there were no clients
+const warnings = new Set<string>(); // those written since the last time without clients
 const clients = new Set<Promise<void>>(); // the streams that are running
 let messages = 0; // how many have been sent
 let isStopping = false;
@@ -288,8 +288,8 @@ for (const signal of SIGNALS) Deno.addSignalListener(signal, stop);
 await warn(`Listening on ${formatAddress(listener.addr)}\n`);
 await serve(listener);
 await Promise.race([Promise.all(clients), sleep(grace)]);
-setTimeout(Deno.exit, 1000, 0); // when nobody reads the logs
-await print("");
+setTimeout(Deno.exit, 1000, 0); // in case nobody reads the logs
+await print(""); // waits for the lines before it
 await warn(
   `Stopped; messages sent: ${messages}; clients still here: ${clients.size}\n`,
 );

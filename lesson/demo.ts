@@ -39,7 +39,7 @@ the beginning of the next. Only a client that keeps this beginning keeps its
 place in the stream. Ex1 ${
       isLost
         ? "throws it away: to change that is the exercise."
-        : "kept its place here: is the exercise solved? deno task exercise"
+        : "kept its place here: is the exercise solved?\nCheck it: deno task exercise"
     }`,
   );
 }

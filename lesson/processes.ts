@@ -38,7 +38,5 @@ globalThis.addEventListener("unload", () => processes.forEach(kill));
 /** Has signals end this program as `Deno.exit` does, which runs `unload`. */
 export function exitOnSignals(): void {
   Deno.addSignalListener("SIGINT", () => Deno.exit(130));
-  if (Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
-  }
+  Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
 }

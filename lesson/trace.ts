@@ -136,19 +136,28 @@ async function main(): Promise<void> {
   const port = readInteger("port", flags.port, [1, 65_535]);
   const chunk = readInteger("chunk", flags.chunk, [1, 2 ** 24]);
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
+  const address = formatAddress({ hostname, port });
+  let reads = 0;
+  let heard = 0;
+  const watch = setInterval(() => {
+    if (reads === heard) console.error(`No bytes from ${address} for 5 s`);
+    heard = reads;
+  }, 5000);
   try {
     using connection = await Deno.connect({ hostname, port });
     const divider = new Divider();
     const decoder = new FrameDecoder(); // throws if the stream is not frames
     const buffer = new Uint8Array(chunk);
-    for (let number = 1;; number++) {
+    while (true) {
       const size = await connection.read(buffer);
       if (size === null) break;
+      reads++;
       const read = buffer.subarray(0, size);
-      printOrEnd(drawRead(number, read, divider.divide(read)));
+      printOrEnd(drawRead(reads, read, divider.divide(read)));
       decoder.push(read);
     }
     decoder.end();
+    clearInterval(watch);
   } catch (error) {
     fail(explain(error, hostname, port));
   }
@@ -158,7 +167,7 @@ async function main(): Promise<void> {
 function explain(error: unknown, hostname: string, port: number): string {
   const address = formatAddress({ hostname, port });
   if (error instanceof FramingError) {
-    const problem = escapeControls(error.message).replace("C", "c");
+    const problem = escapeControls(error.message).replace(/^C/, "c"); // it follows "error: "
     return error.code === "UNEXPECTED_EOF"
       ? problem
       : `${problem}. Is the program on ${address} the activity's server?`;

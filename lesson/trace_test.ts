@@ -6,7 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import { encodeFrame } from "../framing.ts";
-import { runScript, serveBytes, test } from "../tests/testing.ts";
+import { runScript, serveBytes, startScript, test } from "../tests/testing.ts";
 
 test("the trace draws every read of a stream, and says that it ended inside a frame", async () => {
   const frames = ["The time", "", "é\n"].flatMap((text) => [
@@ -41,6 +41,12 @@ test("the trace ends without an error if the stream ends between frames", async 
   await using server = await serveBytes(encodeFrame("The time"));
   const { code, stderr } = await runScript("trace", server.flags);
   assertEquals([stderr, code], ["", 0]);
+});
+
+test("the trace says so while a server sends nothing", async () => {
+  await using server = await serveBytes("", "stall");
+  await using trace = startScript("trace", server.flags);
+  await trace.stderr.waitFor(/^No bytes from .* for 5 s\n/);
 });
 
 test("the trace says at once that a stream is not frames, safe to read at a terminal", async () => {

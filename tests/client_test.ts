@@ -86,6 +86,25 @@ test("Ex1 does not hide that it dropped whole messages", async () => {
   assertError(result, "39 bytes before it were thrown away");
 });
 
+test("a client says what is left if the loop did not print it", async () => {
+  await using server = await serveBytes(stream);
+  const arrived =
+    `cannot read message 2 (at byte 39) from ${server.address}: it has arrived, but the loop did not print it`;
+  const cases: [rest: string, says: string][] = [
+    ["end", arrived],
+    ["end + 1", "lost its place at message 2 (at byte 40): expected a header"],
+    ["end + 1", ". 1 byte before it was thrown away"],
+  ];
+  for (const [rest, fault] of cases) {
+    // Handles one message per read.
+    await using copy = await copyClient({
+      "received.subarray(end);": `received.subarray(${rest}); break;`,
+    });
+    const flags = [...server.flags, "--chunk=780"];
+    assertError(await runScript("client", flags, copy.options), fault);
+  }
+});
+
 const [ex1, soln] = [exercise, solution].map((text) =>
   text.split("\n").slice(1).filter((line) => !/^\s*\/\//.test(line))
 );
@@ -211,7 +230,7 @@ test("a client says what is wrong with a message at once, safe to read at a term
   };
   const faults = Object.entries(headers).map(([header, shown]) => [
     header,
-    `expected a header (a length in digits, then spaces, 10 bytes in all), found "${shown}". If that is the right server, the loop is wrong`,
+    `expected a header (a length in digits, then spaces, 10 bytes in all), found "${shown}". If this is the right server, the loop is wrong`,
   ]);
   faults.push(
     [

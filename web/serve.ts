@@ -1,6 +1,6 @@
 /**
  * The live page: serves it, and bridges the server's TCP stream to a WebSocket
- * from which the page asks for one read after the other.
+ * from which the page asks for one read after another.
  *
  * ```shell
  * deno task web
@@ -134,7 +134,7 @@ function bridge(request: Request): Response {
   /** Ends the stream, if the page has not done so. */
   function end(code: number, reason = ""): void {
     if (socket.readyState === WebSocket.OPEN) {
-      // A reason may have 123 bytes.
+      // A reason may have at most 123 bytes.
       socket.close(code, reason.replace(/[^ -~]/g, "?").slice(0, 123));
     }
     disconnect();
@@ -163,7 +163,7 @@ function report({ name, message }: Error): string {
   return text;
 }
 
-/** Serves the page again. Deno stops when the process may open no more files, but open streams go on. */
+/** Serves the page again: Deno.serve ends if the process cannot open any more files. Open streams go on. */
 async function serveAgain({ message }: Error): Promise<void> {
   if (message !== reported) console.error(`Cannot accept pages: ${message}`);
   reported = message;
@@ -182,7 +182,7 @@ function startServer(): Deno.NetAddr {
     while (true) {
       try {
         sendMessages(await listener.accept());
-      } catch { // The process may open no more files.
+      } catch { // The process cannot open any more files.
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
@@ -263,7 +263,7 @@ if (flags.demo && /^--(hostname|port)\b/m.test(Deno.args.join("\n"))) {
 
 const webPort = readInteger("web-port", flags["web-port"], [0, 65_535]);
 
-/** What was last said about why a page has no connection. */
+/** What was last said in the terminal about what does not work. */
 let reported = "";
 const server = flags.demo ? startServer() : findServer();
 const address = formatAddress(server);
