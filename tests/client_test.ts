@@ -333,6 +333,15 @@ test.onPosix("a client whose output is closed, as by head -n 1, ends quietly", a
   assertEquals([code, stderr], [141, ""]);
 });
 
+test("a client waits while its output is full", async () => {
+  await using server = await serveBytes(stream);
+  const result = await runScript("client", server.flags, {
+    env: { FULL: "busy" },
+    denoArgs: ["--allow-env=FULL", "--preload=tests/full.ts"],
+  });
+  assertMessages(result.stdout, "M:", 2);
+});
+
 test.onLinux("a client whose output cannot be written says so", async () => {
   await using server = await serveBytes(stream);
   await using client = startScript("client", server.flags, {

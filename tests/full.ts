@@ -1,5 +1,5 @@
 /**
- * Preloaded before the server, makes its first writes to stdout fail. The
+ * Preloaded before a script, makes its first writes to stdout fail. The
  * environment variable `FULL` says how: `busy` for a pipe or a terminal that is
  * full for a moment, anything else for a disk that is full.
  *
@@ -8,11 +8,23 @@
 
 const isBusy = Deno.env.get("FULL") === "busy";
 const write = Deno.stdout.write.bind(Deno.stdout);
-let failures = 0;
+const writeSync = Deno.stdout.writeSync.bind(Deno.stdout);
+let writes = 0;
 
-Deno.stdout.write = (bytes) => {
-  if (failures++ >= 3) return write(bytes);
-  return Promise.reject(
-    isBusy ? new Deno.errors.WouldBlock("busy") : new Error("No space left"),
-  );
+function failAtFirst(): void {
+  if (writes++ >= 3) return;
+  throw isBusy
+    ? new Deno.errors.WouldBlock("busy")
+    : new Error("No space left");
+}
+
+// deno-lint-ignore require-await
+Deno.stdout.write = async (bytes) => {
+  failAtFirst();
+  return write(bytes);
+};
+
+Deno.stdout.writeSync = (bytes) => {
+  failAtFirst();
+  return writeSync(bytes);
 };
