@@ -83,9 +83,11 @@ function write(output: typeof Deno.stdout, line: string): void {
       rest = rest.subarray(output.writeSync(rest));
     } catch (error) {
       if (error instanceof Deno.errors.BrokenPipe) Deno.exit(141); // as `| head`
-      const isFull = error instanceof Deno.errors.WouldBlock;
-      if (!isFull) fail(`cannot print: ${(error as Error).message}`);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); // ms
+      if (!(error instanceof Deno.errors.WouldBlock)) {
+        console.error(`error: cannot print: ${(error as Error).message}`);
+        Deno.exit(1);
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); // full
     }
   }
 }
@@ -137,7 +139,7 @@ function blame(fault: string, hint = ""): string {
 
 /** Ends the program with one line on stderr. */
 function fail(message: string, code = 1): never {
-  console.error(`error: ${message}`);
+  write(Deno.stderr, `error: ${message}`);
   Deno.exit(code);
 }
 

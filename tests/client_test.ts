@@ -334,12 +334,16 @@ test.onPosix("a client whose output is closed, as by head -n 1, ends quietly", a
 });
 
 test("a client waits while its output is full", async () => {
-  await using server = await serveBytes(stream);
-  const result = await runScript("client", server.flags, {
+  const options = {
     env: { FULL: "busy" },
     denoArgs: ["--allow-env=FULL", "--preload=tests/full.ts"],
-  });
+  };
+  await using server = await serveBytes(stream);
+  const result = await runScript("client", server.flags, options);
   assertMessages(result.stdout, "M:", 2);
+  const flags = ["--port", String(freePort())];
+  const refused = await runScript("client", flags, options);
+  assertError(refused, "nothing listens on");
 });
 
 test.onLinux("a client whose output cannot be written says so", async () => {

@@ -1,14 +1,12 @@
 /**
- * Preloaded before a script, makes its first writes to stdout fail. The
- * environment variable `FULL` says how: `busy` for a pipe or a terminal that is
- * full for a moment, anything else for a disk that is full.
+ * Preloaded before a script, makes its first writes fail: of the server, those to
+ * stdout. The environment variable `FULL` says how: `busy` for a pipe or a
+ * terminal that is full for a moment, anything else for a disk that is full.
  *
  * @module
  */
 
 const isBusy = Deno.env.get("FULL") === "busy";
-const write = Deno.stdout.write.bind(Deno.stdout);
-const writeSync = Deno.stdout.writeSync.bind(Deno.stdout);
 let writes = 0;
 
 function failAtFirst(): void {
@@ -18,13 +16,18 @@ function failAtFirst(): void {
     : new Error("No space left");
 }
 
-// deno-lint-ignore require-await
+const write = Deno.stdout.write.bind(Deno.stdout);
 Deno.stdout.write = async (bytes) => {
   failAtFirst();
-  return write(bytes);
+  return await write(bytes);
 };
 
-Deno.stdout.writeSync = (bytes) => {
-  failAtFirst();
-  return writeSync(bytes);
-};
+for (const output of [Deno.stdout, Deno.stderr]) {
+  const writeSync = output.writeSync.bind(output);
+  output.writeSync = (bytes) => {
+    failAtFirst();
+    return writeSync(bytes);
+  };
+}
+
+console.error = () => {}; // It loses what does not fit.
