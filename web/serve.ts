@@ -151,28 +151,32 @@ function bridge(request: Request): Response {
   return response;
 }
 
-/** Returns why there is no connection, and says so in the terminal, too, once until there is one. */
+/** Returns why there is no connection, and says so in the terminal, too. */
 function report({ name, message }: Error): string {
   const text = name === "ConnectionRefused"
     ? `Nothing listens on ${address}. Start the server in another terminal: ${
       serverCommand(server)
     }`
     : `Cannot connect to ${address} (${message})`;
-  if (text !== reported) console.error(text);
-  reported = text;
+  warnOnce(text);
   return text;
 }
 
+/** Says in the terminal what does not work, once until it works or something else does not. */
+function warnOnce(text: string): void {
+  if (text !== reported) console.error(text);
+  reported = text;
+}
+
 /** Serves the page again: Deno.serve ends if the process cannot open any more files. Open streams go on. */
-async function serveAgain({ message }: Error): Promise<void> {
-  if (message !== reported) console.error(`Cannot accept pages: ${message}`);
-  reported = message;
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  try {
-    await listen(page.addr.port).finished;
-  } catch (error) {
-    await serveAgain(error as Error);
-  }
+function serveAgain({ message }: Error): void {
+  warnOnce(`Cannot accept pages: ${message}`);
+  pause().then(() => listen(page.addr.port).finished).catch(serveAgain);
+}
+
+/** Waits for files to be closed. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 100));
 }
 
 /** Starts a server that sends what streamServer.ts does at full speed. Returns where it listens. */
@@ -183,7 +187,7 @@ function startServer(): Deno.NetAddr {
       try {
         sendMessages(await listener.accept());
       } catch { // The process cannot open any more files.
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await pause();
       }
     }
   })();
