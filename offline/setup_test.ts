@@ -207,29 +207,29 @@ test("setup gets @std from JSR and fast-check from npm", async () => {
 });
 
 /** What may be wrong with both registries, and how setup ends its lines about JSR and npm. */
-const FAULTS: [what: string, registry: Registry, jsr: RegExp, npm: RegExp][] = [
-  ["refuse", refuse, /failed: 403 Forbidden$/, /"fast-check"$/],
+const FAULTS: [
+  what: string,
+  registry: Registry,
+  jsr: RegExp,
+  npm: RegExp,
+  args?: string[],
+][] = [
+  ["refuse", refuse, /failed: 403 Forbidden$/, /"fast-check"$/, []],
   ["are a login page", intercept, /'@std\/assert' failed/, /"fast-check"$/],
   ["send control characters", sendControls, /@std\/assert/, /\[2J '/],
-  ["stall", stall, /more than 0.5 seconds$/, /more than 0.5 seconds$/],
+  ["stall", stall, /more than 0.5 seconds$/, /more than 0.5 seconds$/, ["0.5"]],
   ["cannot be reached", stall, /@std\/assert/, /"fast-check"|127\.0\.0\.1/],
 ];
-for (const [what, registry, jsr, npm] of FAULTS) {
+for (const [what, registry, jsr, npm, args = [PLENTY]] of FAULTS) {
   test(`setup lays out the stand-ins if the registries ${what}`, async () => {
     await using project = new Project(registry);
     if (what === "cannot be reached") project.port = freePort();
-    const seconds = what === "stall" ? "0.5" : what === "refuse"
-      ? "20" // the default
-      : PLENTY;
-    const says = await project.setup({
-      args: what === "refuse" ? [] : [seconds],
-      env: { FORCE_COLOR: "1" },
-    });
+    const says = await project.setup({ args, env: { FORCE_COLOR: "1" } });
     const lines = says.split(/^/m);
     const [jsrFault] = lines.splice(1, 1);
     const [npmFault] = lines.splice(2, 1);
     assertEquals(lines, [
-      GETTING.replace(PLENTY, seconds),
+      GETTING.replace(PLENTY, args[0] ?? "20"),
       STAND_INS,
       NO_NPM,
       DONE,
