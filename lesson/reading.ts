@@ -1,6 +1,6 @@
 /**
- * Divides what a client reads into the parts of frames, for the programs that
- * draw reads: the trace and the live page.
+ * Divides what a client reads into the parts of frames, and draws them. The
+ * trace, the exercise's report and the page use it, so it runs in a browser too.
  *
  * @module
  */
@@ -9,13 +9,15 @@ import { decodeHeader, HEADER_LENGTH } from "../framing.ts";
 
 /** The bytes of one read that belong to the same part of a frame. */
 export interface Piece {
-  /** `invalid` for everything after bytes that are not a header. */
+  /** `invalid` for bytes that are not a header, and for everything after them. */
   part: "header" | "payload" | "invalid";
   /** The bytes, as a view of the read. */
   bytes: Uint8Array;
+  /** The number of the frame in its stream, from 1. */
+  frame: number;
   /** How many bytes of the part have arrived, including these. */
   arrived: number;
-  /** The length of the whole part in bytes. */
+  /** The length of the whole part in bytes, `Infinity` if it is invalid. */
   total: number;
   /** The payload's length in bytes, in the piece that completes a header. */
   payloadLength?: number;
@@ -25,45 +27,78 @@ export interface Piece {
 export class Divider {
   readonly #header = new Uint8Array(HEADER_LENGTH);
   #part: Piece["part"] = "header";
+  #frame = 1;
   #arrived = 0;
   #total = HEADER_LENGTH;
 
-  /**
-   * Divides the next read.
-   *
-   * @param read The bytes that the read brought.
-   * @returns Its pieces, in order. There is none for an empty payload.
-   */
+  /** Returns the pieces of the next read, in order. An empty payload has none. */
   divide(read: Uint8Array): Piece[] {
     const pieces: Piece[] = [];
-    for (let at = 0; at < read.length;) {
-      const bytes = read.subarray(at, at + this.#total - this.#arrived);
+    let rest = read;
+    while (rest.length > 0) {
+      const bytes = rest.subarray(0, this.#total - this.#arrived);
       if (this.#part === "header") this.#header.set(bytes, this.#arrived);
       this.#arrived += bytes.length;
-      at += bytes.length;
-      pieces.push({
+      const piece: Piece = {
         part: this.#part,
         bytes,
+        frame: this.#frame,
         arrived: this.#arrived,
         total: this.#total,
-      });
-      if (this.#arrived < this.#total) continue;
-      const last = pieces[pieces.length - 1];
-      if (this.#part === "header") {
-        try {
-          last.payloadLength = decodeHeader(this.#header);
-        } catch {
-          // The bytes that looked like a header are not one.
-          last.part = this.#part = "invalid";
-          last.bytes = read.subarray(at - bytes.length);
-          last.total = this.#total = Infinity;
-          break;
-        }
+      };
+      if (this.#arrived === this.#total) {
+        this.#complete(piece);
+        // The bytes that looked like a header are not one: take them again.
+        if (this.#part === "invalid") continue;
       }
-      this.#part = last.payloadLength ? "payload" : "header";
-      this.#total = last.payloadLength || HEADER_LENGTH;
-      this.#arrived = 0;
+      pieces.push(piece);
+      rest = rest.subarray(bytes.length);
     }
     return pieces;
   }
+
+  /** Goes on to the part after the one that this piece completes. */
+  #complete(piece: Piece): void {
+    this.#arrived = 0;
+    if (piece.part === "header") {
+      try {
+        piece.payloadLength = decodeHeader(this.#header);
+      } catch {
+        this.#part = "invalid";
+        this.#arrived = piece.arrived - piece.bytes.length;
+        this.#total = Infinity;
+        return;
+      }
+    }
+    const length = piece.payloadLength ?? 0;
+    this.#part = length > 0 ? "payload" : "header";
+    this.#total = length > 0 ? length : HEADER_LENGTH;
+    if (this.#part === "header") this.#frame++;
+  }
 }
+
+/**
+ * Draws pieces in one line: `[29········](The time is …)`. A bracket stands only
+ * where the part begins or ends. `?` encloses bytes that are not a header.
+ */
+export function draw(pieces: Piece[]): string {
+  return pieces.map(({ part, bytes, arrived, total, payloadLength }) => {
+    const text = visible(utf8.decode(bytes));
+    if (part === "invalid") return `?${text}?`;
+    const [open, close] = part === "header" ? "[]" : "()";
+    return (arrived === bytes.length ? open : "") +
+      (part === "header" ? text.replaceAll(" ", "·") : text) +
+      (arrived === total ? close : "") +
+      (payloadLength === 0 ? "()" : "");
+  }).join("");
+}
+
+/** Returns text with escapes for the characters that are invisible or command a terminal. */
+export function visible(text: string): string {
+  return text.replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+}
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
