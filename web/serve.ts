@@ -4,7 +4,6 @@
  *
  * ```shell
  * deno task web
- * deno task web --demo
  * deno task web --help
  * ```
  *
@@ -15,8 +14,7 @@
  * @module
  */
 
-import { stripTypeScriptTypes } from "node:module";
-import { FrameWriter } from "../framing.ts";
+import { buildPage } from "./build.ts";
 import {
   fail,
   formatAddress,
@@ -26,22 +24,9 @@ import {
   serverCommand,
 } from "../lesson/command_line.ts";
 
-/** What the page consists of. Paths mirror the repository, so that imports work as they are. */
-const FILES: Record<string, string | undefined> = {
-  "/": "text/html",
-  "/web/page.css": "text/css",
-  "/web/page.ts": "text/javascript",
-  "/web/clients.ts": "text/javascript",
-  "/lesson/reading.ts": "text/javascript",
-  "/framing.ts": "text/javascript",
-  "/streamClientEx1.ts": "text/plain",
-  "/streamClient01Soln.ts": "text/plain",
-};
-
 const HEADERS = {
   "cache-control": "no-store",
-  "content-security-policy":
-    "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+  "content-security-policy": "frame-ancestors 'none'",
   "cross-origin-resource-policy": "same-origin",
   "x-content-type-options": "nosniff",
 };
@@ -70,14 +55,9 @@ async function handle(request: Request): Promise<Response> {
     }
     return bridge(request);
   }
-  const type = FILES[pathname];
-  if (type === undefined) return reply(404, "Nothing is here");
-  const path = pathname === "/" ? "/web/page.html" : pathname;
-  let body = await Deno.readTextFile(new URL(`..${path}`, import.meta.url));
-  // Types become spaces: every line and column stays where it is, and the
-  // browser's debugger shows the same source.
-  if (type === "text/javascript") body = stripTypeScriptTypes(body);
-  return reply(200, body, { "content-type": `${type}; charset=utf-8` });
+  if (pathname !== "/") return reply(404, "Nothing is here");
+  const body = await buildPage(`ws://${host}/stream`, address);
+  return reply(200, body, { "content-type": "text/html; charset=utf-8" });
 }
 
 function reply(
@@ -179,32 +159,6 @@ function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 100));
 }
 
-/** Starts a server that sends what streamServer.ts does at full speed. Returns where it listens. */
-function startServer(): Deno.NetAddr {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  (async () => {
-    while (true) {
-      try {
-        sendMessages(await listener.accept());
-      } catch { // The process cannot open any more files.
-        await pause();
-      }
-    }
-  })();
-  return listener.addr;
-}
-
-/** Sends a client 20 messages, and ends the stream. */
-async function sendMessages(client: Deno.TcpConn): Promise<void> {
-  using connection = client;
-  const frames = new FrameWriter(connection);
-  for (let i = 0; i < 20; i++) {
-    const time = performance.timeOrigin + performance.now();
-    frames.add(`The time is ${(time / 1000).toFixed(6)}`);
-  }
-  await frames.flush().catch(() => {}); // the page has left
-}
-
 /** Returns the address of the TCP server, if this program may connect to it. */
 function findServer(): { hostname: string; port: number } {
   const hostname = readHostname(flags.hostname);
@@ -250,26 +204,17 @@ OPTIONS:
   --port <PORT>      the server's port (default: 9092)
   --web-port <PORT>  port of the page, on 127.0.0.1; 0 for any free one
                      (default: 8000)
-  --demo             start a server for the page, at full speed
   -h, --help         print this help`;
 
 const flags = readFlags(
   USAGE,
   { hostname: "127.0.0.1", port: "9092", "web-port": "8000" },
-  { toggles: ["demo"] },
 );
-if (flags.demo && /^--(hostname|port)\b/m.test(Deno.args.join("\n"))) {
-  fail(
-    "--demo starts a server of its own. Leave out --demo, or --hostname and --port",
-    2,
-  );
-}
-
 const webPort = readInteger("web-port", flags["web-port"], [0, 65_535]);
 
 /** What was last said in the terminal about what does not work. */
 let reported = "";
-const server = flags.demo ? startServer() : findServer();
+const server = findServer();
 const address = formatAddress(server);
 let page: Deno.HttpServer<Deno.NetAddr>;
 try {
