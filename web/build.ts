@@ -1,76 +1,142 @@
 /**
- * Makes one file of the page, which needs nothing else: `deno task web:file`
- * writes it, and web/serve.ts serves it.
+ * Makes the page: one HTML file that needs nothing else. web/serve.ts serves
+ * it, and `deno task page` writes it.
+ *
+ * ```shell
+ * deno task page            # writes lesson.html
+ * deno task page course.html
+ * ```
+ *
+ * There is no bundler. Types become spaces, and every module becomes a script
+ * of its own in which each line is where it is in its file, so that a breakpoint
+ * set in the browser's debugger is where one expects it.
  *
  * @module
  */
 
 import { stripTypeScriptTypes } from "node:module";
+import { Script } from "node:vm";
+import { parseArgs } from "@std/cli/parse-args";
 import { findLoop } from "./clients.ts";
 
-/** What runs in the page and in its Workers, in this order. */
-const SHARED = [
-  "framing.ts",
-  "web/clients.ts",
-  "web/simulation.ts",
-  "web/worker.ts",
-];
-/** What runs in the page only. */
-const PAGE = ["lesson/reading.ts", "web/learner.ts", "web/page.ts"];
+const ROOT = new URL("../", import.meta.url);
 
-/** Returns the page, with the address of a live stream if there is one, and of its server. */
+/** A stream that the page can read, apart from the simulated ones. */
+export interface Live {
+  /** The address of the WebSocket. */
+  stream: string;
+  /** The TCP server behind it, `127.0.0.1:9092`. */
+  address: string;
+}
+
+/** A module as a script of the page. */
+interface Module {
+  text: string;
+  names: string[];
+}
+
+/** Returns the page, and the policy that is part of it. */
 export async function buildPage(
-  stream?: string,
-  address?: string,
-): Promise<string> {
-  const shared = `"use strict"; const modules = {}; ${
-    (await Promise.all(SHARED.map(toExpression))).join("\n")
-  }`;
-  const page = (await Promise.all(PAGE.map(toExpression))).join("\n");
+  live?: Live,
+): Promise<{ html: string; policy: string }> {
+  const modules = new Map<string, Module>();
+  await addModule("web/worker.ts", modules);
+  const inWorker = modules.size; // these run in the page and in its Workers
+  await addModule("web/page.ts", modules);
+  const scripts = Array.from(modules.values(), ({ text }) => text);
   const style = await read("web/page.css");
-  const loops = {
-    ex1: findLoop(await read("streamClientEx1.ts")),
-    soln: findLoop(await read("streamClient01Soln.ts")),
-  };
-  const policy = `default-src 'none'; img-src data:; style-src ${await hash(
-    style,
-  )}; script-src ${await hash(shared)} ${await hash(page)}; connect-src ${
-    stream ?? "'none'"
-  }; worker-src blob:; base-uri 'none'; form-action 'none'`;
+  const soln = findLoop(await read("streamClient01Soln.ts"))!;
+  // A learner may have written anything. The page then shows the exercise.
+  const ex1 = findLoop(await read("streamClientEx1.ts")) ??
+    { ...soln, line: "received = new Uint8Array();" };
+
+  const policy = [
+    "default-src 'none'",
+    "img-src data:",
+    `style-src ${await hash(style)}`,
+    `script-src ${(await Promise.all(scripts.map(hash))).join(" ")}`,
+    "worker-src blob:",
+    `connect-src ${live?.stream ?? "'none'"}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types client",
+  ].join("; ");
   const head = `<meta http-equiv="Content-Security-Policy" content="${policy}">
-    <style>${style}</style>`;
-  const body = `<script type="application/json" id="data">${
-    JSON.stringify({ ...loops, stream, address }).replaceAll("<", "\\u003c")
-  }</script>
-    <script id="shared">${shared}</script>
-    <script>${page}</script>`;
-  return (await read("web/page.html"))
-    .replace("<!-- head -->", () => head).replace("<!-- body -->", () => body);
+<style>${style}</style>`;
+  const data = JSON.stringify({ ...live, ex1, soln }).replaceAll(
+    "<",
+    "\\u003c",
+  );
+  const body = [
+    `<script type="application/json" id="data">${data}</script>`,
+    ...scripts.map((text, i) =>
+      `<script${i < inWorker ? ' class="worker"' : ""}>${text}</script>`
+    ),
+  ].join("\n");
+  const html = (await read("web/page.html"))
+    .replace("<!-- head -->", () => head)
+    .replace("<!-- body -->", () => body);
+  return { html, policy };
 }
 
-/** Returns a module as a statement. Every line of the first one stays where it is. */
-async function toExpression(path: string): Promise<string> {
+/** Adds a module to others, behind those that it imports. */
+export async function addModule(
+  path: string,
+  modules: Map<string, Module>,
+): Promise<void> {
+  const imports: [text: string, list: string, path: string][] = [];
+  const source = stripTypeScriptTypes(await read(path), { mode: "strip" });
+  for (const [text, list, from] of source.matchAll(IMPORT)) {
+    const { href } = new URL(from, new URL(path, ROOT));
+    imports.push([text, list, href.slice(ROOT.href.length)]);
+  }
+  modules.set(path, { text: "", names: [] }); // tells imports in a circle
+  let code = source;
+  for (const [text, list, from] of imports) {
+    if (!modules.has(from)) await addModule(from, modules);
+    for (const name of list.match(/\w+/g) ?? []) {
+      if (modules.get(from)?.names.includes(name)) continue;
+      throw new Error(
+        `${path} imports ${name}, which ${from} does not export before it`,
+      );
+    }
+    code = code.replace(text, () => `const {${list}} = modules["${from}"];`);
+  }
   const names: string[] = [];
-  const body = stripTypeScriptTypes(await read(path))
-    .replace(
-      /^import +(\{[^}]*\}) +from +"(?:\.\.?\/)+([^"]+)";/gm,
-      (_, list, from) => {
-        const file = [...SHARED, ...PAGE].find((name) => name.endsWith(from));
-        return `const ${list} = modules["${file}"];`;
-      },
-    )
-    .replace(
-      /^export +((?:async )?(?:function|class|const)\*? +(\w+))/gm,
-      (_, head, name) => {
-        names.push(name);
-        return head;
-      },
-    );
-  return `modules["${path}"] = (() => {${body}\nreturn { ${
-    names.join(", ")
-  } }; })();`;
+  code = code.replace(EXPORT, (_, declaration, name) => {
+    names.push(name);
+    return declaration;
+  });
+  const text = `"use strict"; (self.modules ??= {})["${path}"] = (() => {${code}
+return { ${names.join(", ")} };
+})();
+//# sourceURL=${path}
+`;
+  check(path, text);
+  modules.delete(path); // The order is that in which modules are complete.
+  modules.set(path, { text, names });
 }
 
+/** An import, when its types are gone. It may have several lines. */
+const IMPORT = /^import \{([\w\s,]*)\} from "(\.[^"]+)";/gm;
+
+/** An exported declaration. */
+const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
+
+/** Throws if a script is not one that a browser accepts inside HTML. */
+function check(path: string, text: string): void {
+  try {
+    new Script(text); // parses it: an import or export that is left is an error
+  } catch (error) {
+    throw new Error(`Cannot put ${path} into a page: ${error}`);
+  }
+  if (/<\/script|<!--/i.test(text)) {
+    throw new Error(`Cannot put ${path} into a page: it holds HTML`);
+  }
+}
+
+/** Returns the source expression of a policy for an inline script or style. */
 async function hash(text: string): Promise<string> {
   const bytes = new TextEncoder().encode(text);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -78,9 +144,40 @@ async function hash(text: string): Promise<string> {
 }
 
 function read(path: string): Promise<string> {
-  return Deno.readTextFile(new URL(`../${path}`, import.meta.url));
+  return Deno.readTextFile(new URL(path, ROOT));
+}
+
+/** Ends the program with one line on stderr. */
+function fail(message: string, code = 1): never {
+  console.error(`error: ${message}`);
+  Deno.exit(code);
 }
 
 if (import.meta.main) {
-  await Deno.writeTextFile(Deno.args[0], await buildPage());
+  const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
+    string: ["_"],
+    boolean: ["help"],
+    alias: { h: "help" },
+    unknown(arg) {
+      if (arg.startsWith("-")) fail(`unknown flag "${arg}". See --help`, 2);
+    },
+  });
+  if (flags.help) {
+    console.log(
+      `Writes the page of the lesson, one HTML file that needs nothing else.
+
+USAGE:
+  deno task page [FILE]    (default: lesson.html)`,
+    );
+    Deno.exit();
+  }
+  const [file = "lesson.html", ...others] = flags._.map(String);
+  if (others.length > 0) fail(`one FILE, not "${others.join('" and "')}"`, 2);
+  try {
+    const { html } = await buildPage();
+    await Deno.writeTextFile(file, html);
+    console.error(`Wrote ${file}. Open it in a browser, or publish it`);
+  } catch (error) {
+    fail((error as Error).message);
+  }
 }
