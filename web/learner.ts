@@ -5,9 +5,10 @@
  * @module
  */
 
+/// <reference lib="dom" />
+
 import type { Code, Reaction, State } from "./clients.ts";
 import type { Delivery } from "./simulation.ts";
-/// <reference lib="dom" />
 import type { Answer, Request } from "./worker.ts";
 
 export type Results = Extract<Answer, { results: number[] }>;

@@ -1,6 +1,6 @@
 /**
- * The live page: serves it, and bridges the server's TCP stream to a WebSocket
- * from which the page asks for one read after another.
+ * Serves the page of the lesson, and bridges the server's TCP stream to a
+ * WebSocket from which the page asks for one read after another.
  *
  * ```shell
  * deno task web
@@ -14,22 +14,8 @@
  * @module
  */
 
+import { parseArgs } from "@std/cli/parse-args";
 import { buildPage } from "./build.ts";
-import {
-  fail,
-  formatAddress,
-  readFlags,
-  readHostname,
-  readInteger,
-  serverCommand,
-} from "../lesson/command_line.ts";
-
-const HEADERS = {
-  "cache-control": "no-store",
-  "content-security-policy": "frame-ancestors 'none'",
-  "cross-origin-resource-policy": "same-origin",
-  "x-content-type-options": "nosniff",
-};
 
 /** The most bytes that one read may bring. */
 const MAX_READ = 4096;
@@ -40,24 +26,33 @@ const MAX_WAITING = 16;
 /** Answers one request of a browser. */
 async function handle(request: Request): Promise<Response> {
   const host = request.headers.get("host") ?? "";
-  // Pages of other sites may reach this address by a name of their own.
-  if (!hosts.includes(host)) return reply(421, `This is ${hosts[0]}`);
+  // A page of another site may reach this program by a name of its own.
+  if (!hosts.includes(host)) {
+    return reply(
+      421,
+      `Open http://${
+        hosts[0]
+      } where this program runs. To open it on another machine, forward port ${page.addr.port} to the same port there, and open the same address.`,
+    );
+  }
+  const { pathname } = new URL(request.url);
+  if (pathname !== "/" && pathname !== "/stream") {
+    return reply(404, `Nothing is here. Open http://${host}`);
+  }
   if (request.method !== "GET") {
     return reply(405, "Only GET is allowed", { allow: "GET" });
   }
-  const { pathname } = new URL(request.url);
   if (pathname === "/stream") {
-    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-      return reply(426, "This is a WebSocket", { upgrade: "websocket" });
-    }
-    if (request.headers.get("origin") !== `http://${host}`) {
-      return reply(403, "Only the page itself may read the stream");
-    }
-    return bridge(request);
+    return request.headers.get("origin") === `http://${host}`
+      ? bridge(request)
+      : reply(403, `Only the page at http://${host} may read the stream`);
   }
-  if (pathname !== "/") return reply(404, "Nothing is here");
-  const body = await buildPage(`ws://${host}/stream`, address);
-  return reply(200, body, { "content-type": "text/html; charset=utf-8" });
+  const live = { stream: `ws://${host}/stream`, address };
+  const { html, policy } = await buildPage(live);
+  return reply(200, html, {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": `${policy}; frame-ancestors 'none'`,
+  });
 }
 
 function reply(
@@ -65,15 +60,28 @@ function reply(
   body: string,
   headers: Record<string, string> = {},
 ): Response {
-  return new Response(body, { status, headers: { ...HEADERS, ...headers } });
+  return new Response(body, {
+    status,
+    headers: {
+      "cache-control": "no-store",
+      "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+      "cross-origin-resource-policy": "same-origin",
+      "x-content-type-options": "nosniff",
+      ...headers,
+    },
+  });
 }
 
 /** Connects a page to a stream of its own. */
 function bridge(request: Request): Response {
-  // No timeout: a page paused in a debugger loses nothing.
-  const { socket, response } = Deno.upgradeWebSocket(request, {
-    idleTimeout: 0,
-  });
+  let upgraded: Deno.WebSocketUpgrade;
+  try {
+    // No timeout: a page paused in a debugger loses nothing.
+    upgraded = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
+  } catch {
+    return reply(426, "This is a WebSocket", { upgrade: "websocket" });
+  }
+  const { socket, response } = upgraded;
   const buffer = new Uint8Array(MAX_READ);
   let connection: Deno.TcpConn | undefined;
   let waiting = 0;
@@ -81,17 +89,12 @@ function bridge(request: Request): Response {
 
   async function connect(): Promise<void> {
     try {
-      connection = await Deno.connect(server);
+      connection = await Deno.connect({ hostname, port });
     } catch (error) {
-      end(4001, report(error as Error));
-      return;
+      end(4001, explain(error as Error));
     }
-    reported = "";
-    if (socket.readyState !== WebSocket.OPEN) disconnect();
+    if (socket.readyState !== WebSocket.OPEN) disconnect(); // The page has left.
   }
-
-  // A stream ends with 1000, or with 4001 if there is no connection, 4002 if it
-  // broke, and 1008 if the page asks for too much.
 
   /** Answers one request with one read. */
   async function answer(size: number): Promise<void> {
@@ -106,12 +109,7 @@ function bridge(request: Request): Response {
     waiting--;
   }
 
-  function disconnect(): void {
-    connection?.close();
-    connection = undefined;
-  }
-
-  /** Ends the stream, if the page has not done so. */
+  /** Ends the stream, unless the page has left. */
   function end(code: number, reason = ""): void {
     if (socket.readyState === WebSocket.OPEN) {
       // A reason may have at most 123 bytes.
@@ -120,6 +118,12 @@ function bridge(request: Request): Response {
     disconnect();
   }
 
+  function disconnect(): void {
+    connection?.close();
+    connection = undefined;
+  }
+
+  // Set at once, as the page sends its first request before TCP is connected.
   socket.onopen = () => answered = connect();
   socket.onmessage = ({ data }) => {
     const isSize = /^[1-9]\d{0,3}$/.test(data) && Number(data) <= MAX_READ;
@@ -131,70 +135,33 @@ function bridge(request: Request): Response {
   return response;
 }
 
-/** Returns why there is no connection, and says so in the terminal, too. */
-function report({ name, message }: Error): string {
-  const text = name === "ConnectionRefused"
-    ? `Nothing listens on ${address}. Start the server in another terminal: ${
-      serverCommand(server)
-    }`
-    : `Cannot connect to ${address} (${message})`;
-  warnOnce(text);
-  return text;
-}
-
-/** Says in the terminal what does not work, once until it works or something else does not. */
-function warnOnce(text: string): void {
-  if (text !== reported) console.error(text);
-  reported = text;
-}
-
-/** Serves the page again: Deno.serve ends if the process cannot open any more files. Open streams go on. */
-function serveAgain({ message }: Error): void {
-  warnOnce(`Cannot accept pages: ${message}`);
-  pause().then(() => listen(page.addr.port).finished).catch(serveAgain);
-}
-
-/** Waits for files to be closed. */
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 100));
-}
-
-/** Returns the address of the TCP server, if this program may connect to it. */
-function findServer(): { hostname: string; port: number } {
-  const hostname = readHostname(flags.hostname);
-  const port = readInteger("port", flags.port, [1, 65_535]);
-  const host = formatAddress({ hostname, port });
-  if (Deno.permissions.querySync({ name: "net", host }).state !== "granted") {
-    fail(
-      `Deno was not allowed to connect to ${host}. Allow it: deno run --allow-read --allow-net=127.0.0.1,${host} web/serve.ts --hostname ${hostname} --port ${port}`,
-    );
-  }
-  return { hostname, port };
-}
-
-/** Serves the page. */
-function listen(port: number): Deno.HttpServer<Deno.NetAddr> {
-  return Deno.serve({
-    hostname: "127.0.0.1",
-    port,
-    onListen() {},
-    onError(error) {
-      console.error(`Cannot answer the browser: ${error}`);
-      return reply(500, `${error}`);
-    },
-  }, handle);
-}
-
-/** Returns why the page cannot be served, and what to do about it. */
+/** Returns why there is no connection, and what to do. */
 function explain({ name, message }: Error): string {
-  return name === "AddrInUse"
-    ? `port ${webPort} is taken, perhaps by this program in another terminal. Stop that one, or take any free port: --web-port 0`
-    : `cannot listen on 127.0.0.1:${webPort} (${message}). Start the page as a task, on any free port: deno task web --web-port 0`;
+  if (name !== "ConnectionRefused") {
+    return `Cannot connect to ${address}: ${message}`;
+  }
+  const host = hostname === DEFAULTS.hostname ? "" : ` --hostname ${hostname}`;
+  const where = `${port}` === DEFAULTS.port ? "" : ` --port ${port}`;
+  return `Nothing listens on ${address}. Start the server: deno task server${host}${where}`;
 }
 
-const USAGE =
-  `Serves a page that draws every read from streamServer.ts, and what both clients
-make of it.
+/** Ends the program with one line on stderr. */
+function fail(message: string, code = 1): never {
+  console.error(`error: ${message}`);
+  Deno.exit(code);
+}
+
+const DEFAULTS = { hostname: "127.0.0.1", port: "9092", "web-port": "8000" };
+
+const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
+  string: ["hostname", "port", "web-port"],
+  boolean: ["help"],
+  alias: { h: "help" },
+  default: DEFAULTS,
+  unknown: (arg) => fail(`unknown argument "${arg}". See --help`, 2),
+});
+if (flags.help) {
+  console.log(`Serves the page of the lesson, with a stream of streamServer.ts.
 
 USAGE:
   deno task web [OPTIONS]
@@ -204,25 +171,42 @@ OPTIONS:
   --port <PORT>      the server's port (default: 9092)
   --web-port <PORT>  port of the page, on 127.0.0.1; 0 for any free one
                      (default: 8000)
-  -h, --help         print this help`;
+  -h, --help         print this help`);
+  Deno.exit();
+}
 
-const flags = readFlags(
-  USAGE,
-  { hostname: "127.0.0.1", port: "9092", "web-port": "8000" },
-);
-const webPort = readInteger("web-port", flags["web-port"], [0, 65_535]);
+/** Returns the value of a flag that takes a port. */
+function readPort(name: "port" | "web-port", min: number): number {
+  const value = Number(flags[name] || NaN);
+  if (Number.isInteger(value) && value >= min && value <= 65_535) return value;
+  fail(
+    `--${name} takes an integer from ${min} to 65535, not "${flags[name]}"`,
+    2,
+  );
+}
 
-/** What was last said in the terminal about what does not work. */
-let reported = "";
-const server = findServer();
-const address = formatAddress(server);
+const { hostname } = flags;
+const port = readPort("port", 1);
+const address = `${
+  hostname.includes(":") ? `[${hostname}]` : hostname
+}:${port}`;
+const webPort = readPort("web-port", 0);
 let page: Deno.HttpServer<Deno.NetAddr>;
 try {
-  page = listen(webPort);
+  page = Deno.serve({
+    hostname: "127.0.0.1",
+    port: webPort,
+    onListen() {},
+    onError: (error) => reply(500, `${error}`),
+  }, handle);
 } catch (error) {
-  fail(explain(error as Error));
+  fail(
+    `cannot serve the page on 127.0.0.1:${webPort}: ${
+      (error as Error).message
+    }. Take any free port: --web-port 0`,
+  );
 }
-page.finished.catch(serveAgain);
+// Where the port is 80, a browser leaves it out.
 const hosts = ["127.0.0.1", "localhost"].map((name) =>
   new URL(`http://${name}:${page.addr.port}`).host
 );
