@@ -45,9 +45,14 @@ export async function buildPage(
   await addModule("web/page.ts", modules);
   const scripts = Array.from(modules.values(), ({ text }) => text);
   const style = await read("web/page.css");
-  const soln = findLoop(await read("streamClient01Soln.ts"))!;
+  const [soln, changed] = await Promise.all(
+    ["streamClient01Soln.ts", "streamClientEx1.ts"].map(async (path) =>
+      findLoop(stripTypeScriptTypes(await read(path)))
+    ),
+  );
+  if (soln === undefined) throw new Error("streamClient01Soln.ts has changed");
   // A learner may have written anything. The page then shows the exercise.
-  const ex1 = findLoop(await read("streamClientEx1.ts")) ??
+  const ex1 = changed ??
     { ...soln, line: "received = new Uint8Array();" };
 
   const policy = [

@@ -1,228 +1,266 @@
 /**
- * The clients as the page runs them: the loop of a script, which here tells what
- * it does with each read instead of printing messages.
+ * Runs the loop of a client's script on the reads of a stream, and tells what
+ * the client does with each: what it prints, throws away and keeps, and why it
+ * cannot go on.
  *
  * @module
  */
 
 import { decodeHeader, FramingError, HEADER_LENGTH } from "../framing.ts";
+import { visible } from "../lesson/reading.ts";
 
-/** What a client makes of one read. */
-export interface Reaction {
-  /** The texts of the messages that it prints. */
-  messages: string[];
-  /** How many bytes it throws away. */
-  lost: number;
-  /** How many bytes of messages that it has printed it has still. */
-  again: number;
-  /** What it has after the read. */
-  kept: Uint8Array;
-  /** Whether this is the end of what has arrived. */
-  isEnd: boolean;
-  /** Each time that the loop comes to the client's line: what it has received, where the message ends, and what it has after the line. */
-  steps: { before: Uint8Array; end: number; after?: Uint8Array }[];
-  /** What the client takes for a header, if it depends on what it did with earlier reads. */
-  header?: Uint8Array;
-  /** The length in bytes of a message that is not complete, when its header has arrived. */
-  of?: number;
-}
-
-/** How far a client is. */
-export interface State {
-  /** How many messages it has printed. */
-  messages: number;
-  /** How many bytes it has thrown away. */
-  thrownAway: number;
-  /** How many bytes it has of a message that is not complete. */
-  has: number;
-  /** Why it cannot go on: where the message begins that it cannot read, and what it finds there. */
-  failure?: { offset: number; reason: string; isMistake: boolean };
-}
-
-/** A client's inner loop. Returns what it has received and not printed. */
-export type Loop = (
-  received: Uint8Array,
-  decodeHeader: (bytes: Uint8Array) => number,
-  print: (message: Uint8Array) => void,
-  buffer: Uint8Array,
-  size: number,
-) => Uint8Array;
-
-/** A client that reads a stream. */
-export class Client {
-  readonly #loop: Loop;
-  readonly state: State = { messages: 0, thrownAway: 0, has: 0 };
-  #received: Uint8Array = new Uint8Array();
-  readonly #buffer = new Uint8Array(4096);
-  #chunk = 0;
-  #bytes = 0;
-  #printed = 0;
-
-  constructor(loop: Loop) {
-    this.#loop = loop;
-  }
-
-  /** Takes in the next read. Returns `undefined` if the client has failed before. */
-  read(read: Uint8Array): Reaction | undefined {
-    const { state } = this;
-    if (state.failure !== undefined) return undefined;
-    this.#buffer.set(read); // as in the scripts, every read fills the same one
-    this.#chunk = Math.max(this.#chunk, read.length);
-    const had = this.#received.length;
-    const all = new Uint8Array(had + read.length);
-    all.set(this.#received);
-    all.set(read, had);
-    this.#bytes += read.length;
-    const { messages, steps }: Pick<Reaction, "messages" | "steps"> = {
-      messages: [],
-      steps: [],
-    };
-    let printed = 0;
-    let seen: Uint8Array = all;
-    const decode = (bytes: Uint8Array) => {
-      see(bytes);
-      return decodeHeader(bytes);
-    };
-    function see(bytes: Uint8Array): void {
-      seen = bytes;
-      const step = steps.at(-1);
-      if (step !== undefined) step.after ??= bytes.slice();
-    }
-    const print = (message: Uint8Array) => {
-      printed += message.length;
-      if (printed > all.length) {
-        throw new Mistake(
-          "prints the same message again and again. Which bytes of received are done with after print?",
-        );
-      }
-      this.#printed += message.length;
-      state.messages++;
-      messages.push(utf8.decode(message.subarray(HEADER_LENGTH)));
-      steps.push({ before: seen.slice(), end: message.length });
-    };
-    let received: Uint8Array = all;
-    try {
-      received = this.#loop(
-        all,
-        decode,
-        print,
-        this.#buffer.subarray(0, this.#chunk),
-        read.length,
-      );
-      if (!(received instanceof Uint8Array)) {
-        throw new Mistake("makes `received` something that holds no bytes");
-      }
-      see(received);
-    } catch (error) {
-      received = seen;
-      const offset = this.#bytes - received.length;
-      const reason = explain(error, received);
-      const isMistake = !/^finds /.test(reason);
-      state.failure = { offset, reason, isMistake };
-    }
-    this.#received = received;
-    state.has = received.length;
-    const missing = this.#bytes - this.#printed - state.has - state.thrownAway;
-    const lost = Math.max(0, missing);
-    state.thrownAway += lost;
-    const reaction: Reaction = {
-      messages,
-      steps,
-      lost,
-      again: messages.length > 0 ? Math.max(0, -missing) : 0,
-      kept: received.slice(),
-      isEnd: received.every((byte, i) =>
-        byte === all[all.length - received.length + i]
-      ),
-    };
-    const isFirst = had === 0 && state.thrownAway === 0;
-    if (had < HEADER_LENGTH && all.length >= HEADER_LENGTH && !isFirst) {
-      reaction.header = all.slice(0, HEADER_LENGTH);
-    }
-    if (received.length >= HEADER_LENGTH && state.failure === undefined) {
-      try {
-        reaction.of = HEADER_LENGTH + decodeHeader(received);
-      } catch {
-        // The next read will tell.
-      }
-    }
-    return reaction;
-  }
-}
-
-/** An error of the learner's line. */
-class Mistake extends Error {}
-
-/** What to think about when an error says something. */
-const HINTS: [RegExp, string][] = [
-  [/is not defined/, "The line can use received and end."],
-  [
-    /is not a function/,
-    "received is a Uint8Array, neither a list nor a text: look at the line above.",
-  ],
-  [
-    /of (null|undefined)|is (null|undefined)/,
-    "After the line, received must still hold bytes.",
-  ],
-];
-
-/** Returns what is wrong with the message at the start of `received`. */
-function explain(error: unknown, received: Uint8Array): string {
-  if (error instanceof Mistake) return error.message;
-  if (!(error instanceof FramingError)) {
-    const text = `${error}`;
-    if (/decode|encoded/.test(text)) return "finds text that is not UTF-8";
-    const hint = HINTS.find(([pattern]) => pattern.test(text))?.[1] ?? "";
-    return `stops with an error: ${text.replace(/^\w*Error: /, "")}. ${hint}`
-      .trim();
-  }
-  const header = cells(received.subarray(0, HEADER_LENGTH)).join("");
-  return error.code === "FRAME_TOO_LARGE"
-    ? `finds “${header}”, a length over the limit of ${error.maxFrameLength}`
-    : `finds “${header}”, which is not a header`;
-}
-
-/** Returns what to show for each byte: ASCII as it is, a space as `·`, and others in hexadecimal. */
-export function cells(bytes: Uint8Array): string[] {
-  return Array.from(bytes, (byte) => {
-    if (byte === 0x20) return "·";
-    if (byte > 0x20 && byte < 0x7f) return String.fromCodePoint(byte);
-    return byte.toString(16).toUpperCase().padStart(2, "0");
-  });
-}
-
-/** Returns text with escapes for characters that hide or turn text. */
-export function visible(text: string): string {
-  return text.replace(
-    /[\p{C}\p{Zl}\p{Zp}]/gu,
-    (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`,
-  );
-}
-
-/** A client's inner loop in three parts: what comes before its line, the line, and what comes after. */
+/** A script's `receive`, with its line apart. */
 export interface Code {
   before: string;
   line: string;
   after: string;
 }
 
-/** Returns a client's inner loop, or `undefined` if it is not found, as a learner may write anything. */
+/** Returns the `receive` of a script, or `undefined` if a learner has changed it too much. */
 export function findLoop(source: string): Code | undefined {
-  const [loop, indent] = /^( +)while \(received\.[^]*?\n\1}$/m.exec(source) ??
-    [];
-  const [, before, rest] =
-    /^([^]*?\n +print\(.*\n)([^]*)\n.*$/.exec(loop ?? "") ??
-      [];
-  if (loop === undefined || before === undefined) return undefined;
-  const line = rest.split("\n").map((line) => line.trim())
-    .filter((line) => line !== "" && !line.startsWith("//")).join(" ");
-  const [head, foot] = [before, loop.slice(loop.lastIndexOf("\n") + 1)]
-    .map((text) =>
-      text.replaceAll(`\n${indent}`, "\n").slice(
-        text.startsWith(indent) ? indent.length : 0,
-      ).trimEnd()
-    );
-  return { before: head, line, after: foot };
+  const [receive = ""] = /^async function receive[^]*?^}$/m.exec(source) ?? [];
+  const [, before, , lines, after] =
+    /^([^]*\n( +)while \(received\.[^]*?\n +print\(.*\n)([^]*?)(\n\2}\n[^]*)$/
+      .exec(receive) ?? [];
+  if (before === undefined) return undefined;
+  const line = lines.split("\n").map((text) => text.trim())
+    .filter((text) => !text.startsWith("//")).join(" ");
+  // Browsers before 2025 do not know `using`, and nothing has to be closed here.
+  return { before: before.replace(" using ", " const "), line, after };
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+/** One time that the client comes to its line. */
+export interface Step {
+  /** The text of the message that it has printed. */
+  text: string;
+  /** What `received` holds before the line. */
+  before: Uint8Array;
+  /** Where the message ends in `before`. */
+  end: number;
+  /** What `received` holds after the line, if the line has come to its end. */
+  after?: Uint8Array;
+}
+
+/** What a client does with one read, and how far it is after it. */
+export interface Reaction {
+  steps: Step[];
+  /** What `received` holds after the read. */
+  kept: Uint8Array;
+  /** How many bytes the message has that it is waiting for, if it knows. */
+  wanted?: number;
+  failure?: Failure;
+  /** How many messages it has printed since the stream began. */
+  messages: number;
+  /** How many bytes it has thrown away. */
+  lost: number;
+  /** Whether each line has left the bytes after the message, and only these. */
+  isRight: boolean;
+}
+
+/** Why a client cannot go on. */
+export interface Failure {
+  reason: string;
+  /** The bytes that it takes for a header. The reason then ends a sentence about them. */
+  header?: Uint8Array;
+  /** Where these bytes begin in the stream, if they are bytes of the stream. */
+  offset?: number;
+}
+
+/** What a client that has read nothing has done. */
+export const NOTHING: Reaction = {
+  steps: [],
+  kept: new Uint8Array(),
+  messages: 0,
+  lost: 0,
+  isRight: true,
+};
+
+/** Returns how what the line has left differs from the bytes after the message. */
+export function compare({ before, end, after }: Step) {
+  const rest = before.length - end;
+  const left = after?.length ?? rest;
+  const isOther = after !== undefined && !endsWith(before, after);
+  return {
+    /** How many bytes after the message are gone. */
+    lost: isOther ? 0 : Math.max(0, rest - left),
+    /** How many bytes of the message are still there. */
+    again: isOther ? 0 : Math.max(0, left - rest),
+    /** Whether the bytes are not the last ones that the client has received. */
+    isOther,
+  };
+}
+
+function endsWith(bytes: Uint8Array, end: Uint8Array): boolean {
+  const start = bytes.length - end.length;
+  return end.every((byte, i) => byte === bytes[start + i]);
+}
+
+/** A script as a function of the names that it uses. */
+export type Program = (names: Record<string, unknown>) => {
+  receive(): Promise<void>;
+  received(): Uint8Array;
+};
+
+/** A client that runs a script on a connection that is not a real one. */
+export class Client {
+  readonly #script: ReturnType<Program>;
+  #reaction = NOTHING;
+  /** How many bytes the reads have brought. */
+  #bytes = 0;
+  /** How many bytes may still be printed in this read. */
+  #printable = 0;
+  /** Whether `received` holds the last bytes of the stream. */
+  #isInStream = true;
+  #deliver = (_read: Uint8Array) => {};
+  #tellIdle = () => {};
+  /** Settles when the script asks for the next read, or has ended. */
+  #idle = new Promise<void>((resolve) => this.#tellIdle = resolve);
+
+  /**
+   * @param chunk How many bytes the script asks for.
+   * @param onPrint Called before each line, which may be an endless loop.
+   */
+  constructor(
+    program: Program,
+    chunk: number,
+    onPrint: (reaction: Reaction) => void = () => {},
+  ) {
+    const connection = { read: (buffer: Uint8Array) => this.#read(buffer) };
+    this.#script = program({
+      Deno: { connect: () => Promise.resolve(connection) },
+      HEADER_LENGTH,
+      decodeHeader: (bytes: Uint8Array) => this.#decode(bytes),
+      print: (message: Uint8Array) => {
+        this.#print(message);
+        onPrint(this.#reaction);
+      },
+      chunk,
+      concat,
+      visible,
+      utf8,
+    });
+    this.#script.receive()
+      .then(() => {
+        throw new Mistake("leaves its loop before the stream has ended.");
+      })
+      .catch((error) => this.#fail(error));
+  }
+
+  /** Gives the script its next read. Resolves when it asks for one more. */
+  async read(read: Uint8Array): Promise<Reaction> {
+    await this.#idle;
+    const { kept, failure } = this.#reaction;
+    if (failure !== undefined) return this.#reaction;
+    this.#reaction = { ...this.#reaction, steps: [], wanted: undefined };
+    this.#bytes += read.length;
+    this.#printable = kept.length + read.length;
+    this.#idle = new Promise((resolve) => this.#tellIdle = resolve);
+    this.#deliver(read);
+    await this.#idle;
+    return this.#reaction;
+  }
+
+  /** Stands in for the method of a connection. */
+  #read(buffer: Uint8Array): Promise<number> {
+    this.#look();
+    this.#tellIdle();
+    return new Promise((resolve) => {
+      this.#deliver = (read) => {
+        buffer.set(read);
+        resolve(read.length);
+      };
+    });
+  }
+
+  #decode(bytes: Uint8Array): number {
+    this.#look();
+    const length = decodeHeader(bytes);
+    this.#reaction.wanted = HEADER_LENGTH + length;
+    return length;
+  }
+
+  #print(message: Uint8Array): void {
+    this.#printable -= message.length;
+    if (this.#printable < 0) {
+      throw new Mistake(
+        "prints the same message again and again. Which bytes of received are done with after print?",
+      );
+    }
+    this.#reaction.messages++;
+    this.#reaction.wanted = undefined;
+    this.#reaction.steps.push({
+      text: utf8.decode(message.subarray(HEADER_LENGTH)),
+      before: this.#script.received().slice(),
+      end: message.length,
+    });
+  }
+
+  /** Looks at what the line has left. */
+  #look(): void {
+    const received = this.#script.received();
+    if (!(received instanceof Uint8Array)) {
+      const name = Object(received).constructor.name;
+      const what = received === undefined ? "undefined" : `of type ${name}`;
+      throw new Mistake(
+        `makes received ${what}. It must be a Uint8Array with the bytes that are left.`,
+      );
+    }
+    const reaction = this.#reaction;
+    reaction.kept = received.slice();
+    const step = reaction.steps.at(-1);
+    if (step === undefined || step.after !== undefined) return;
+    step.after = reaction.kept;
+    const { lost, again, isOther } = compare(step);
+    reaction.lost += lost;
+    reaction.isRight &&= lost === 0 && again === 0 && !isOther;
+    this.#isInStream &&= !isOther;
+  }
+
+  #fail(error: unknown): void {
+    const { kept } = this.#reaction;
+    this.#reaction.failure = error instanceof FramingError
+      ? {
+        reason: error.code === "FRAME_TOO_LARGE"
+          ? "is a length over the limit"
+          : "is no header",
+        header: kept.slice(0, HEADER_LENGTH),
+        offset: this.#isInStream ? this.#bytes - kept.length : undefined,
+      }
+      : { reason: explain(error) };
+    this.#tellIdle();
+  }
+}
+
+/** What a line does that is no error of JavaScript's. */
+class Mistake extends Error {}
+
+/** What to think about when JavaScript says something, in the words of Chromium and Firefox. */
+const HINTS: [RegExp, string][] = [
+  [/is not defined/, "The line can use received and end."],
+  [
+    /before initialization|lexical declaration/,
+    "const and let make a new variable, and the loop needs the old one.",
+  ],
+  [
+    /is not a function/,
+    "received is a Uint8Array, neither an array nor a text.",
+  ],
+];
+
+/** Returns what is wrong with the line, to be read after "Your client". */
+function explain(error: unknown): string {
+  if (error instanceof Mistake) return error.message;
+  const text = `${error}`.replace(/^\w*Error: /, "").replace(/\.$/, "");
+  const hint = HINTS.find(([pattern]) => pattern.test(text))?.[1] ?? "";
+  return `stops with an error: ${text}. ${hint}`.trim();
+}
+
+/** Joins two arrays, as the scripts do. */
+function concat(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
+}
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });

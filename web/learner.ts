@@ -1,134 +1,122 @@
 /**
- * Runs a client's loop in a Worker: an endless loop in it does not hang the
- * page, and a mistake in it is told.
+ * Runs a client in a Worker of its own: the page only asks it what it does with
+ * a read, and stops it if it does not answer.
  *
  * @module
  */
 
 /// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
 
-import type { Code, Reaction, State } from "./clients.ts";
+import { type Code, NOTHING, type Reaction } from "./clients.ts";
 import type { Delivery } from "./simulation.ts";
-import type { Answer, Request } from "./worker.ts";
+import type { Answer, Question, Results } from "./worker.ts";
 
-export type Results = Extract<Answer, { results: number[] }>;
-
-/** How long a client may take for an answer, in milliseconds. */
-const LIMIT = 200;
-
-/** The page's policy lets only an address from here become a script. */
-const addresses = { createScriptURL: (url: string) => url };
-type Trusted = {
-  createPolicy(name: string, rules: typeof addresses): typeof addresses;
-};
-const { trustedTypes } = globalThis as { trustedTypes?: Trusted };
-const trusted = trustedTypes?.createPolicy("client", addresses) ?? addresses;
+// The page's policy allows a Worker to be made of the page's own text only.
+// deno-lint-ignore no-explicit-any
+const policy = (self as any).trustedTypes?.createPolicy("client", {
+  createScriptURL: (url: string) => url,
+});
 
 /** A client in a Worker. */
 export class Learner {
   readonly #worker: Worker;
-  /** Whether the line is JavaScript. */
+  /** What the client has done last. */
+  last: Reaction = NOTHING;
+  /** Resolves to `false` if its line is not JavaScript. */
   readonly ready: Promise<boolean>;
-  state: State = { messages: 0, thrownAway: 0, has: 0 };
-  #last: Promise<unknown>;
-  #stop = (_reason: string) => {};
-  #isStopped = false;
+  #answered: Promise<unknown>;
+  #isEnded = false;
+  #stop = (_reason?: string) => {};
 
-  constructor({ before, line, after }: Code) {
+  /** Starts a client that asks for `chunk` bytes a read. */
+  constructor({ before, line, after }: Code, chunk: number) {
     const source = `${
-      Array.from(document.querySelectorAll("script.worker"), (script) =>
-        script.textContent).join("\n")
+      Array.from(
+        document.querySelectorAll("script.worker"),
+        ({ textContent }) => textContent,
+      ).join("\n")
     }
-modules["web/worker.ts"].serve((received, decodeHeader, print, buffer, size) => { const HEADER_LENGTH = 10;
+modules["web/worker.ts"].serve((names) => {
+const { Deno, HEADER_LENGTH, decodeHeader, print, chunk, concat, visible, utf8 } = names;
+const hostname = "127.0.0.1", port = 9092, verbose = false;
+let received = new Uint8Array(), bytes = 0;
 ${before}
 ${line}
 ${after}
-return received; });`;
+return { receive, received: () => received };
+}, ${chunk});`;
     const url = URL.createObjectURL(new Blob([source]));
-    this.#worker = new Worker(trusted.createScriptURL(url));
+    this.#worker = new Worker(policy?.createScriptURL(url) ?? url);
     this.ready = new Promise((resolve) => {
-      this.#worker.onmessage = () => {
-        URL.revokeObjectURL(url);
-        resolve(true);
-      };
+      this.#stop = () => resolve(false);
+      this.#worker.onmessage = () => resolve(true);
       this.#worker.onerror = (event) => {
         event.preventDefault();
-        const { message } = event;
-        this.#fail(
-          message === undefined
-            ? "This is not JavaScript yet"
-            : message.replace(
-              /^(Uncaught )?(SyntaxError: )?/,
-              "Not JavaScript yet: ",
-            ),
-        );
-        resolve(false);
+        const text = event.message?.replace(/^(Uncaught )?SyntaxError: /, "");
+        this.#fail(`is not JavaScript yet: ${text ?? "it cannot be read"}.`);
       };
     });
-    this.#last = this.ready;
+    this.ready.then(() => {
+      URL.revokeObjectURL(url);
+      this.#worker.onerror = null;
+    });
+    this.#answered = this.ready;
   }
 
-  /** Returns what the client makes of a read, or `undefined` if it has failed before. */
+  /** Returns what the client does with a read, or `undefined` if it has failed before. */
   async read(read: Uint8Array): Promise<Reaction | undefined> {
-    if (this.state.failure !== undefined) return undefined;
-    const answer = await this.#ask({ read });
-    if (answer === undefined && this.state.failure !== undefined) {
-      const kept = new Uint8Array();
-      return { messages: [], lost: 0, again: 0, kept, isEnd: true, steps: [] };
-    }
-    if (answer !== undefined && "state" in answer) {
-      this.state = answer.state;
-      return answer.reaction;
-    }
+    if (this.last.failure !== undefined) return undefined;
+    const reaction = (await this.#ask({ read }, 200))?.reaction;
+    if (reaction !== undefined) this.last = reaction;
+    return this.last;
   }
 
-  /** Returns how many messages the client gets with each number of bytes per read. */
+  /** Returns how the client does with every read size, or `undefined` if it is endless. */
   async try(trial: Delivery): Promise<Results | undefined> {
-    const answer = await this.#ask({ trial });
-    return answer !== undefined && "results" in answer ? answer : undefined;
+    return (await this.#ask({ trial }, 3000))?.results;
   }
 
   /** Ends the Worker. */
   end(): void {
-    this.#isStopped = true;
+    this.#isEnded = true;
     this.#worker.terminate();
-    this.#stop("");
+    this.#stop();
   }
 
   #fail(reason: string): void {
-    this.state = {
-      ...this.state,
-      failure: { offset: 0, reason, isMistake: true },
-    };
+    this.last = { ...this.last, failure: { reason } };
     this.end();
   }
 
-  /** Asks the Worker, one question at a time. */
-  #ask(request: Request): Promise<Answer | undefined> {
-    const asked = this.#last.then(() =>
-      this.#isStopped
-        ? undefined
-        : new Promise<Answer | undefined>((resolve) => {
-          const timer = setTimeout(
-            () =>
-              this.#fail(
-                "does not come to an end, and was stopped after 0.2 s.",
-              ),
-            LIMIT,
+  /** Asks the Worker, when it has answered the question before. Stops it after `limit` milliseconds. */
+  #ask(question: Question, limit: number): Promise<Answer | undefined> {
+    const answer = this.#answered.then(() =>
+      new Promise<Answer | undefined>((resolve) => {
+        if (this.#isEnded) return resolve(undefined);
+        const stop = () =>
+          this.#fail(
+            `does not come to an end, and was stopped after ${limit / 1000} s.`,
           );
-          this.#stop = () => {
-            clearTimeout(timer);
-            resolve(undefined);
-          };
-          this.#worker.onmessage = ({ data }) => {
-            if (!(data?.state || data?.results)) return; // from the line itself
-            clearTimeout(timer);
-            resolve(data);
-          };
-          this.#worker.postMessage(request);
-        })
+        // Two halves: when the computer wakes up, only the first is over.
+        let timer = setTimeout(
+          () => timer = setTimeout(stop, limit / 2),
+          limit / 2,
+        );
+        this.#stop = () => {
+          clearTimeout(timer);
+          resolve(undefined);
+        };
+        this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+          if (data.unfinished) this.last = data.unfinished;
+          if (!data.reaction && !data.results) return;
+          clearTimeout(timer);
+          resolve(data);
+        };
+        this.#worker.postMessage(question);
+      })
     );
-    this.#last = asked;
-    return asked;
+    this.#answered = answer;
+    return answer;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The live page: asks for one read after the other, and draws what it brings
- * and what each of the two clients does with it.
+ * The page: asks for one read after the other, and draws what it brings and what
+ * each of the two clients does with it.
  *
  * @module
  */
@@ -9,310 +9,326 @@
 /// <reference lib="dom.iterable" />
 
 import { HEADER_LENGTH } from "../framing.ts";
-import { Divider, type Piece } from "../lesson/reading.ts";
-import {
-  cells,
-  type Code,
-  type Reaction,
-  type State,
-  visible,
-} from "./clients.ts";
-import { Learner, type Results } from "./learner.ts";
-import { type Delivery, SimulatedSocket, SIZES } from "./simulation.ts";
+import { Divider, type Piece, visible } from "../lesson/reading.ts";
+import { type Code, compare, type Reaction, type Step } from "./clients.ts";
+import { Learner } from "./learner.ts";
+import { type Delivery, Simulation, SIZES } from "./simulation.ts";
+import type { Results } from "./worker.ts";
 
-/** The most rows that the page keeps. */
+/** The most rows that the page shows. */
 const MAX_ROWS = 100;
-/** How many characters of a message are shown. */
-const MAX_TEXT = 200;
-/** The most reads that are shown at once when something has been changed. */
-const MAX_FAST = 60;
+/** The most reads that it keeps for a line that is changed. */
+const MAX_READS = 1000;
+/** How many reads are shown at once when the line, the size or the server is changed. */
+const FAST_READS = 60;
 
-/** How a stream has ended. */
-type Ended = Pick<CloseEvent, "code" | "reason">;
+const EXERCISE =
+  "Put the line into streamClientEx1.ts, and run: deno task exercise";
+
+/** Some bytes of a read, and what they are. */
+interface Run {
+  kind: "header" | "payload" | "next" | "invalid";
+  bytes: Uint8Array;
+  label: string;
+}
 
 /** One stream, from its first byte to its last. */
 class Stream {
-  readonly #socket = openStream();
+  readonly #simulation = isLive() ? undefined : new Simulation(sender());
+  #socket: WebSocket | undefined;
   readonly #divider = new Divider();
-  #ex1 = new Learner(ex1);
-  readonly #soln = new Learner(soln);
-  /** What the reads have brought, for a client that begins again. */
-  readonly #reads: { read: Uint8Array; runs: Run[] }[] = [];
+  #ex1 = new Learner({ ...ex1, line: line.value }, size.valueAsNumber);
+  readonly #soln = new Learner(soln, size.valueAsNumber);
+  /** The reads, for a line that is changed. */
+  readonly #reads: { bytes: Uint8Array; runs: Run[] }[] = [];
+  #number = 0;
   #bytes = 0;
+  /** How many reads are shown at once. */
+  #fast: number;
+  /** Whether a read has been asked for and is not yet drawn. */
   #isAsked = false;
-  /** Whether the reads are shown as fast as they come. */
-  #isFast: boolean;
-  /** When the last read was asked for, in milliseconds. */
-  #asked = 0;
+  #isWanted = false;
+  #isLate = false;
+  /** When the next read is due, in milliseconds. */
+  #due = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Why there are no bytes, if this may change by itself. */
+  #trouble = "";
+  /** How the stream has ended. */
+  #end: { code: number; reason: string } | undefined;
+  /** Settles when what has been begun is drawn. */
+  #drawn: Promise<void> = Promise.resolve();
 
-  constructor(isFast = false) {
-    this.#isFast = isFast && !isLive();
-    this.#socket.binaryType = "arraybuffer";
-    this.#socket.onopen = () => {
-      this.tell();
-      this.goOn();
-    };
-    this.#socket.onmessage = ({ data }: { data: ArrayBuffer }) =>
-      this.#take(new Uint8Array(data));
-    this.#socket.onclose = (event: Ended) => this.#end(event);
-    this.#tryAll();
+  constructor(fast: number, trouble = `Connecting to ${address}.`) {
+    this.#fast = isLive() ? 0 : fast;
+    if (isLive()) this.#connect(trouble);
   }
 
   /** Asks for the next read when it is due, unless the page is paused. */
-  goOn(): void {
-    if (this.#isAsked || !isRunning) return;
+  schedule(): void {
+    if (this.#isAsked || !isRunning || !this.#isOpen) return;
     clearTimeout(this.#timer);
-    if (this.#isFast && this.#reads.length < MAX_FAST) return this.ask();
-    if (this.#isFast) {
-      this.#isFast = false;
-      setRunning(false);
-      return;
-    }
+    if (this.#number < this.#fast) return this.ask();
     // The screen paces the reads: a page that is slow or hidden asks for fewer.
     this.#timer = setTimeout(
       () => requestAnimationFrame(() => isRunning && this.ask()),
-      this.#asked + 1000 / Number(pace.value) - performance.now() - 10,
+      this.#due - performance.now() - 10,
     );
   }
 
   /** Asks for one read. */
   ask(): void {
-    if (this.#isAsked || this.#socket.readyState !== WebSocket.OPEN) return;
-    this.#isAsked = true;
-    this.#asked = performance.now();
-    this.#socket.send(`${readSize}`);
+    if (!this.#isOpen) this.#isWanted = true;
+    if (this.#isAsked || !this.#isOpen) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => say("No bytes for 5 s. Waiting."), 5000);
+    this.#isAsked = true;
+    this.#isWanted = false;
+    const reads = { size: size.valueAsNumber, pace: Number(pace.value) };
+    this.#due = performance.now() + 1000 / reads.pace;
+    if (this.#simulation === undefined) {
+      this.#socket!.send(`${reads.size}`);
+      this.#timer = setTimeout(() => this.tell(this.#isLate = true), 5000);
+      return;
+    }
+    const bytes = this.#simulation.read(reads);
+    if (bytes !== null) this.#inTurn(() => this.#show(bytes));
+    else this.#inTurn(() => this.#finish({ code: 1000, reason: "" }));
   }
 
   /** Leaves the stream. */
   close(): void {
     clearTimeout(this.#timer);
-    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
-    this.#socket.close();
+    this.#socket?.close();
     this.#ex1.end();
     this.#soln.end();
   }
 
-  /** Runs the line that has been typed on all that has been read, and then on the rest. */
+  /** Runs the line that has been changed on all reads, and then on new ones. */
   change(): void {
-    this.#rerun = this.#run();
-  }
-  #rerun: Promise<void> | undefined;
-
-  async #run(): Promise<void> {
-    const client = new Learner(ex1);
-    this.#next?.end();
-    this.#next = client;
-    const isReady = await client.ready;
-    if (this.#next !== client) return;
-    find("editor").classList.toggle("stale", !isReady);
-    reads.classList.toggle("stale", !isReady);
-    if (!isReady) {
-      values.replaceChildren(client.state.failure!.reason);
-      return;
-    }
-    this.#ex1.end();
-    this.#ex1 = client;
-    shown = undefined;
-    for (const text of [values, was, now]) text.textContent = "";
-    for (const [i, { read, runs }] of this.#reads.entries()) {
-      const reaction = await client.read(read);
-      if (this.#ex1 !== client) return;
-      const row = reads.rows[reads.rows.length - this.#reads.length + i];
-      const cell = drawClient("Yours", runs, client.state, reaction);
-      cell.role = "cell";
-      row?.cells[2].replaceWith(cell);
-      showValues(i + 1, reaction, client.state);
-    }
-    this.#tally();
-    this.#tryAll();
-    this.#hasFailed = client.state.failure !== undefined;
-    if (this.#hasFailed) {
-      setRunning(false);
-      this.#tellFailure();
-      return;
-    }
-    if (this.#socket.readyState !== WebSocket.OPEN) {
-      return this.#end({ code: 1000, reason: "" });
-    }
-    this.#isFast = !isLive();
-    setRunning(true);
-    this.goOn();
-  }
-  #next: Learner | undefined;
-
-  /** Shows what the client makes of reads of every size. */
-  async #tryAll(): Promise<void> {
-    const client = this.#ex1;
-    const found = await client.try(delivery());
-    if (this.#ex1 === client) showResults(found);
+    const { value } = line;
+    this.#inTurn(async () => {
+      if (line.value !== value) return; // A later change is waiting.
+      const client = new Learner({ ...ex1, line: value }, size.valueAsNumber);
+      const isReady = await client.ready;
+      document.body.classList.toggle("stale", !isReady);
+      if (!isReady) {
+        values.textContent = `Your line ${client.last.failure!.reason}`;
+        return;
+      }
+      this.#ex1.end();
+      this.#ex1 = client;
+      if (this.#reads.length < this.#number) return restart(0);
+      clearLine();
+      for (const [i, { bytes, runs }] of this.#reads.entries()) {
+        const reaction = await client.read(bytes);
+        if (stream !== this) return;
+        const row = reads.rows[reads.rows.length - this.#number + i];
+        row?.cells[2].replaceWith(drawClient("Yours", runs, reaction));
+        showLine(i + 1, reaction);
+      }
+      tryAllSizes();
+      this.#fast = isLive() ? 0 : this.#number + FAST_READS;
+      setRunning(client.last.failure === undefined);
+    });
   }
 
-  #tally(): void {
-    ex1Tally.textContent = tally(this.#ex1.state);
-    ex1Tally.classList.toggle(
-      "bad",
-      this.#ex1.state.thrownAway > 0 || this.#ex1.state.failure !== undefined,
-    );
-    solnTally.textContent = tally(this.#soln.state);
-  }
-
-  /** Says how far the clients are. */
-  tell(): void {
-    const { OPEN } = WebSocket;
-    if (this.#socket.readyState !== OPEN) return;
-    if (this.#ex1.state.failure === undefined) {
-      say(isRunning ? "Reading." : "Paused.");
-    } else if (isRunning) {
+  /** Says how far the stream and the clients are. */
+  tell(_changed?: unknown): void {
+    const say = (text: string) => {
+      // A status line is read out when it changes.
+      if (status.textContent !== visible(text)) {
+        status.textContent = visible(text);
+      }
+    };
+    const isOver = this.#end !== undefined;
+    for (const button of [run, step]) {
+      button.setAttribute("aria-disabled", `${isOver}`);
+    }
+    showTally("ex1-tally", this.#ex1.last);
+    showTally("soln-tally", this.#soln.last);
+    const { failure } = this.#ex1.last;
+    if (this.#end !== undefined) say(this.#describeEnd(this.#end));
+    else if (this.#trouble !== "") say(this.#trouble);
+    else if (failure !== undefined && isRunning) {
       say("Your client has stopped. 01Soln reads on.");
-    } else {
-      this.#tellFailure();
-    }
+    } else if (failure !== undefined) {
+      say(`Your client ${describeFailure(this.#ex1.last)}`);
+    } else if (!isRunning) say("Paused.");
+    else if (this.#isLate) say("No bytes for 5 s. Waiting for the server.");
+    else say("Reading.");
   }
 
-  /** Says why the learner's client has stopped. */
-  #tellFailure(): void {
-    const { failure, thrownAway } = this.#ex1.state;
-    if (failure === undefined) return;
-    const { offset, reason, isMistake } = failure;
-    const why = thrownAway > 0
-      ? `threw away ${count(thrownAway, "byte")}, and `
-      : "";
-    say(
-      isMistake
-        ? `Your client ${reason}`
-        : `Your client ${why}has lost its place: at byte ${offset} it ${reason}. Change the line.`,
-    );
+  get #isOpen(): boolean {
+    if (this.#simulation !== undefined) return this.#end === undefined;
+    return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Draws what a read brings. */
-  async #take(read: Uint8Array): Promise<void> {
+  /** Connects to the live stream, and says what the trouble is until there is a stream. */
+  #connect(trouble: string): void {
+    this.#trouble = trouble;
+    const socket = this.#socket = new WebSocket(live!);
+    socket.binaryType = "arraybuffer";
+    let isAccepted = false;
+    socket.onopen = () => {
+      isAccepted = true;
+      if (this.#isWanted) this.ask();
+      else this.schedule();
+      // The program behind the page tells by then if it cannot connect.
+      setTimeout(() => {
+        if (stream !== this || !this.#isOpen) return;
+        this.tell(this.#trouble = "");
+      }, 300);
+    };
+    socket.onmessage = ({ data }) =>
+      this.#inTurn(() => this.#show(new Uint8Array(data)));
+    socket.onclose = (event) => {
+      const { host } = new URL(live!);
+      if (!isAccepted && location.host !== host) {
+        const reason =
+          `This page may not read the stream from here. Open http://${host} on the computer that serves it.`;
+        this.#inTurn(() => this.#finish({ code: 1008, reason }));
+      } else {
+        this.#inTurn(() => this.#finish(event));
+      }
+    };
+  }
+
+  /** Does one thing after the other: reads, and what a change needs. */
+  #inTurn(work: () => Promise<void> | void): void {
+    this.#drawn = this.#drawn.then(() => stream === this ? work() : undefined);
+  }
+
+  /** Draws what a read brings, and what the clients do with it. */
+  async #show(bytes: Uint8Array): Promise<void> {
     clearTimeout(this.#timer);
-    if (this.#reads.length === 0) reads.replaceChildren();
-    this.#bytes += read.length;
-    const runs = this.#divider.divide(read).map((piece) => toRun(piece));
-    for (let run; run !== this.#rerun;) await (run = this.#rerun);
-    const client = this.#ex1;
+    if (this.#number === 0) reads.replaceChildren();
+    this.#trouble = "";
+    this.#isLate = false;
+    const runs = this.#divider.divide(bytes).map(toRun);
     const [left, right] = await Promise.all([
-      client.read(read),
-      this.#soln.read(read),
+      this.#ex1.read(bytes),
+      this.#soln.read(bytes),
     ]);
     if (stream !== this) return;
-    this.#reads.push({ read, runs });
-    const number = this.#reads.length;
-    const change = () =>
-      addRow(
-        element(
-          "td",
-          "number quiet",
-          `${number}`,
-          element("small", "", ` byte ${this.#bytes - read.length}`),
-        ),
-        element("td", "", ...drawRead(runs)),
-        drawClient("Yours", runs, client.state, left),
-        drawClient("01Soln", runs, this.#soln.state, right),
-      );
-    if (this.#isFast) change();
-    else keepEndInView(change);
+    this.#number++;
+    if (this.#number <= MAX_READS) this.#reads.push({ bytes, runs });
+    else this.#reads.length = 0;
+    addRow(
+      this.#number > this.#fast,
+      element(
+        "td",
+        "number quiet",
+        `${this.#number}`,
+        element("small", "", ` byte ${this.#bytes}`),
+      ),
+      element("td", "", ...drawRead(runs)),
+      drawClient("Yours", runs, left),
+      drawClient("01Soln", runs, right),
+    );
+    this.#bytes += bytes.length;
     this.#isAsked = false;
-    if (this.#ex1 !== client) { // The line has changed meanwhile.
-      this.change();
-      return;
-    }
-    this.#tally();
-    showValues(number, left, client.state);
-
-    const { failure } = this.#soln.state;
-    if (failure !== undefined) {
-      this.close();
-      finish(
-        `The stream cannot be read: at byte ${failure.offset} the client ${failure.reason}. Is another program than streamServer.ts on that port?`,
-      );
-      return;
-    }
-    const hasJustFailed = client.state.failure !== undefined &&
-      !this.#hasFailed;
-    this.#hasFailed ||= hasJustFailed;
-    if (hasJustFailed) this.#isFast = false;
-    setRunning(isRunning && !hasJustFailed);
-    this.goOn();
+    showLine(this.#number, left);
+    if (right?.failure !== undefined) this.#finish({ code: 0, reason: "" });
+    if (left?.failure !== undefined) this.#fast = 0;
+    setRunning(isRunning && left?.failure === undefined);
   }
-  #hasFailed = false;
 
-  /** Says why the stream has ended, and tries again if that can help. */
-  #end({ code, reason }: Ended): void {
+  /** Ends the stream, or tries to connect again if that can help. */
+  #finish({ code, reason }: { code: number; reason: string }): void {
+    if (this.#end !== undefined) return;
     clearTimeout(this.#timer);
-    if (code === 4001 || code === 1006) {
-      say(
-        reason ||
-          "The program behind this page has ended. Start it again: deno task web. The page goes on by itself.",
-      );
-      this.#timer = setTimeout(startStream, 1000, false);
-    } else if (code !== 1000) {
-      finish(`The connection broke: ${reason}`);
-    } else if (this.#soln.state.has > 0) {
-      finish(
-        `The stream has ended inside a message, after ${
-          count(this.#soln.state.has, "byte")
-        } of it.`,
-      );
+    this.#isAsked = false;
+    if ([0, 1000, 1008, 4002].includes(code)) {
+      this.#end = { code, reason };
+      this.#socket?.close();
     } else {
-      const { messages, thrownAway, has, failure } = this.#ex1.state;
-      const why = thrownAway === 0 && messages === this.#soln.state.messages
-        ? ""
-        : has > 0 && failure === undefined
-        ? ` ${count(has, "byte")} are left over.`
-        : "";
-      finish(
-        `The stream has ended. Your client has ${
-          count(messages, "message")
-        }, 01Soln has ${this.#soln.state.messages}.${why}`,
-      );
+      const trouble = code === 4001
+        ? `${reason}.`
+        : "The program behind this page has ended. Start it again: deno task web. The page then goes on by itself.";
+      this.#trouble = trouble;
+      this.#timer = setTimeout(() => {
+        if (this.#number > 0) startStream(0, trouble);
+        else this.#connect(trouble);
+      }, 1000);
     }
+    this.tell();
+  }
+
+  #describeEnd({ code, reason }: { code: number; reason: string }): string {
+    const question = `Is another program than streamServer.ts on that port?`;
+    const { last: left } = this.#ex1;
+    const { last: right } = this.#soln;
+    if (right.failure !== undefined) {
+      return `This is no stream of frames: the client ${
+        describeFailure(right)
+      } ${question}`;
+    }
+    if (code === 4002) return `The connection broke: ${reason}`;
+    if (code !== 1000) return reason;
+    if (this.#number === 0) {
+      return `The stream has ended without a byte. ${question}`;
+    }
+    if (right.kept.length > 0) {
+      return `The stream has ended inside a message, after ${
+        count(right.kept.length, "byte")
+      } of it.`;
+    }
+    const totals = `The stream has ended. Your client has ${
+      count(left.messages, "message")
+    }, 01Soln has ${right.messages}.`;
+    if (left.failure !== undefined) return `${totals} Change the line.`;
+    if (left.lost > 0) {
+      return `${totals} It has thrown away ${
+        count(left.lost, "byte")
+      } without an error. Which line would keep them?`;
+    }
+    if (left.kept.length > 0) {
+      return `${totals} ${count(left.kept.length, "byte")} are left over.`;
+    }
+    if (isSolved()) return totals;
+    return `${totals} Does it with every read size?`;
   }
 }
 
-/** Bytes of a read that belong together, and what they are. */
-interface Run {
-  kind: "header" | "payload" | "next" | "invalid";
-  bytes: Uint8Array;
-  name: string;
-  detail: string;
+/** Returns why a client cannot go on, to be read after its name. */
+function describeFailure({ failure, lost, isRight }: Reaction): string {
+  const { reason, header, offset } = failure!;
+  if (header === undefined) return reason;
+  const why = lost > 0 ? `has thrown away ${count(lost, "byte")}. It ` : "";
+  const what = isRight ? "cannot go on" : "has lost its place";
+  const where = offset === undefined ? "" : `at byte ${offset}, `;
+  return `${why}${what}: ${where}“${cells(header).join("")}” ${reason}.`;
 }
 
-/** Returns what to show of the piece of a read at an index. */
+/** Returns what to show of a part of a frame. */
 function toRun(piece: Piece): Run {
   const { part, bytes, frame, arrived, total, payloadLength } = piece;
-  if (part === "invalid") {
-    return { kind: part, bytes, name: "not a header", detail: "" };
-  }
   return {
     kind: part === "header" && frame % 2 === 0 ? "next" : part,
     bytes,
-    name: `${part} ${frame}`,
-    detail: payloadLength === undefined
-      ? `, ${arrived} of ${total}`
-      : `: ${payloadLength} bytes follow`,
+    label: part === "invalid"
+      ? "not a header"
+      : payloadLength === undefined
+      ? `${part} ${frame}, ${arrived} of ${total}`
+      : `${part} ${frame}: ${count(payloadLength, "byte")} follow${
+        payloadLength === 1 ? "s" : ""
+      }`,
   };
 }
 
 /** Draws the bytes of a read, and below them what they are. */
 function drawRead(runs: Run[]): HTMLElement[] {
-  const parts = runs.map(({ kind, name, detail }) =>
-    element("span", kind, name + detail)
+  const caption = element(
+    "p",
+    "caption",
+    ...runs.map(({ kind, label }) => element("span", kind, label)),
   );
-  const caption = element("p", "legend", ...parts);
-  caption.ariaHidden = "true";
-  return [
-    element("div", "read", ...runs.map((run) => drawCells(run, run.bytes))),
-    caption,
-  ];
+  caption.setAttribute("aria-hidden", "true"); // The bytes have it as their name.
+  return [element("div", "read", ...runs.map(drawCells)), caption];
 }
 
 /** Draws bytes as cells that a screen reader reads as one thing. */
-function drawCells({ kind, name, detail }: Run, bytes: Uint8Array) {
+function drawCells({ kind, bytes, label }: Run): HTMLElement {
   const shown = cells(bytes);
   const drawn = element(
     "span",
@@ -321,325 +337,278 @@ function drawCells({ kind, name, detail }: Run, bytes: Uint8Array) {
       element("span", cell.length > 1 ? `${kind} hex` : kind, cell)
     ),
   );
-  drawn.role = "img";
-  drawn.title = drawn.ariaLabel = `${name}${detail}: ${shown.join("")}`;
+  drawn.setAttribute("role", "img");
+  drawn.setAttribute("aria-label", `${label}: ${shown.join("")}`);
   return drawn;
+}
+
+/** Returns what to show for each byte: ASCII as it is, a space as `·`, and others in hexadecimal. */
+function cells(bytes: Uint8Array): string[] {
+  return Array.from(bytes, (byte) => {
+    if (byte === 0x20) return "·";
+    if (byte > 0x20 && byte < 0x7f) return String.fromCodePoint(byte);
+    return byte.toString(16).toUpperCase().padStart(2, "0");
+  });
 }
 
 /** Draws a client's column of a row: what it does with the read, or that it has stopped. */
 function drawClient(
   name: string,
   runs: Run[],
-  client: State,
   reaction: Reaction | undefined,
 ): HTMLElement {
-  const drawn = reaction === undefined
-    ? [element("span", "hidden", "stopped")]
-    : drawReaction(runs, client, reaction);
   return element(
     "td",
     reaction === undefined ? "client stopped" : "client",
     element("span", "who", name),
-    element("div", "", ...drawn),
+    reaction === undefined
+      ? element("span", "hidden", "stopped")
+      : element("div", "", ...drawReaction(runs, reaction)),
   );
 }
 
-/** Draws what a client does with a read. */
 function drawReaction(
   runs: Run[],
-  { thrownAway, has, failure }: State,
-  { messages, lost, again, kept, isEnd, of, header }: Reaction,
+  { steps, kept, wanted, failure, isRight }: Reaction,
 ): HTMLElement[] {
-  const drawn = messages.map((text) =>
-    element("p", "message", clip(visible(text)))
-  );
-  if (header !== undefined && messages.length === 0 && !failure?.isMistake) {
-    const isBad = failure !== undefined;
-    const name = isBad ? "takes for a header" : "has the header";
-    const kind = isBad ? "invalid" : runs[0].kind;
-    const run: Run = { kind, bytes: header, name, detail: "" };
-    drawn.push(
-      element("p", isBad ? "rest bad" : "rest", name, drawCells(run, header)),
-    );
-  }
-  if (lost > 0 && messages.length > 0) {
-    drawn.push(element(
-      "p",
-      "rest lost",
-      `throws away ${count(lost, "byte")}`,
-      element(
-        "span",
-        "bytes",
-        ...drawLast(runs, isEnd ? lost + has : lost, lost),
-      ),
-    ));
-  }
-  if (failure !== undefined) {
-    const what = thrownAway > 0 ? "has lost its place" : "cannot go on";
-    const { offset, reason, isMistake } = failure;
-    if (!isMistake && messages.length > 0 && has > 0) {
-      drawn.push(
-        element(
-          "p",
-          "rest bad",
-          "takes for a header",
-          drawCells(
-            { kind: "invalid", bytes: kept, name: "", detail: "" },
-            kept.subarray(0, HEADER_LENGTH),
-          ),
-        ),
-      );
-    }
-    drawn.push(
-      element(
-        "p",
-        "failure",
-        isMistake
-          ? `✗ ${reason}`
-          : header === undefined && messages.length === 0
-          ? `✗ ${what}: at byte ${offset} it ${reason}`
-          : `✗ ${what}: at byte ${offset} is no header`,
-      ),
-    );
-  } else if (messages.length === 0) {
-    const max = of ?? HEADER_LENGTH;
-    const unit = of === undefined ? "header bytes" : "bytes";
-    const bar = element("progress", "");
-    Object.assign(bar, { value: has, max, ariaHidden: "true" });
-    drawn.push(element("p", "quiet", bar, `has ${has} of ${max} ${unit}`));
-  } else if (has > 0) {
-    const own = runs.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    const isOld = again > 0 || !isEnd;
-    drawn.push(element(
-      "p",
-      isOld ? "rest bad" : "rest",
-      again > 0
-        ? `keeps ${count(has, "byte")}, ${again} of them printed already`
-        : !isEnd
-        ? `has ${count(has, "byte")} that never came`
-        : `keeps ${count(has, "byte")}`,
-      element(
-        "span",
-        "bytes",
-        ...(isEnd && has <= own ? drawLast(runs, has, has) : [
-          drawCells(
-            { kind: "invalid", bytes: kept, name: "", detail: "" },
-            kept.subarray(-48),
-          ),
-        ]),
-      ),
-    ));
-  } else if (lost === 0) {
-    drawn.push(element("p", "quiet", "no bytes after the message"));
-  }
-  return drawn;
-}
-
-/** Draws bytes before the end of a read, in the colors that they have there. */
-function drawLast(runs: Run[], start: number, length: number): HTMLElement[] {
   const drawn: HTMLElement[] = [];
-  let skip = start - length; // the bytes after those to draw
-  for (const run of runs.toReversed()) {
-    const end = Math.max(0, run.bytes.length - skip);
-    const bytes = run.bytes.subarray(Math.max(0, end - length), end);
-    skip = Math.max(0, skip - run.bytes.length);
-    length -= bytes.length;
-    if (bytes.length > 0) drawn.unshift(drawCells(run, bytes));
+  /** Draws what is told, and the bytes that it is about. */
+  function tell(className: string, text: string, ...about: Run[]): void {
+    const bytes = element("span", "read", ...about.map(drawCells));
+    drawn.push(
+      element("p", className, text, ...about.length > 0 ? [bytes] : []),
+    );
+  }
+  const invalid = (bytes: Uint8Array): Run => (
+    { kind: "invalid", bytes, label: "bytes" }
+  );
+  const read = runs.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const had = kept.length - read;
+  for (const step of steps) {
+    tell("message", visible(step.text).slice(0, 200));
+    const { lost } = compare(step);
+    if (lost === 0) continue;
+    tell(
+      "lost",
+      `throws away ${count(lost, "byte")}`,
+      invalid(step.before.subarray(step.end, step.end + lost)),
+    );
+  }
+  if (failure?.header !== undefined) {
+    tell("bad", "takes for a header", invalid(failure.header));
+    const what = isRight ? "cannot go on" : "has lost its place";
+    const { offset, reason } = failure;
+    const where = offset === undefined ? "this" : `at byte ${offset}`;
+    tell("failure", `✗ ${what}: ${where} ${reason}`);
+  } else if (failure !== undefined) {
+    tell("failure", `✗ ${failure.reason}`);
+  } else if (steps.length === 0) {
+    if (had > 0 && had < HEADER_LENGTH && wanted !== undefined) {
+      const { kind } = runs[0];
+      const bytes = kept.subarray(0, HEADER_LENGTH);
+      tell("", "has the header", { kind, bytes, label: "header" });
+    }
+    const max = wanted ?? HEADER_LENGTH;
+    const bar = element("progress", "");
+    Object.assign(bar, { value: kept.length, max });
+    bar.setAttribute("aria-hidden", "true");
+    const unit = wanted === undefined ? "header bytes" : "bytes";
+    tell("quiet", `has ${kept.length} of ${max} ${unit}`);
+    drawn.at(-1)!.prepend(bar);
+  } else {
+    const last = steps[steps.length - 1];
+    const { lost, again, isOther } = compare(last);
+    const text = `keeps ${count(kept.length, "byte")}`;
+    if (isOther) {
+      const rest = count(last.before.length - last.end, "byte");
+      tell("bad", `${text}, other than the ${rest} after the message`);
+    } else if (again > 0) {
+      tell(
+        "bad",
+        `${text}, ${again} of them printed already`,
+        invalid(kept.subarray(0, 48)),
+      );
+    } else if (kept.length > 0) {
+      tell("", text, ...slice(runs, read - kept.length));
+    } else if (lost === 0) {
+      tell("quiet", "no bytes after the message");
+    }
   }
   return drawn;
 }
 
-/** Adds a row. */
-function addRow(...columns: HTMLElement[]): void {
-  for (const column of columns) column.role = "cell";
+/** Returns the runs of a read from a byte on. */
+function slice(runs: Run[], start: number): Run[] {
+  let at = 0;
+  return runs.flatMap((run) => {
+    const bytes = run.bytes.subarray(Math.max(0, start - at));
+    at += run.bytes.length;
+    return bytes.length === 0 ? [] : [{ ...run, bytes }];
+  });
+}
+
+/** Adds a row, and keeps the end in view unless the reader has scrolled back. */
+function addRow(isFollowed: boolean, ...columns: HTMLElement[]): void {
+  for (const column of columns) column.setAttribute("role", "cell");
   const row = element("tr", "", ...columns);
-  row.role = "row";
+  row.setAttribute("role", "row");
+  const { bottom } = reads.getBoundingClientRect();
   reads.append(row);
   if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
+  if (isFollowed && bottom < innerHeight + 50) showEnd();
 }
 
-/** Makes a change, and then shows the last row, unless the reader has scrolled back. */
-function keepEndInView(change: () => void): void {
-  const { bottom } = reads.getBoundingClientRect();
-  change();
-  if (bottom < innerHeight + 50) reads.scrollIntoView({ block: "end" });
+function showEnd(): void {
+  reads.scrollIntoView({ block: "end" });
 }
 
-/** Returns what a client has achieved. */
-function tally({ messages, thrownAway, failure }: State): string {
-  const achieved = count(messages, "message");
-  if (failure !== undefined) return `${achieved}, then an error`;
-  return thrownAway === 0
-    ? achieved
-    : `${achieved}, ${count(thrownAway, "byte")} lost`;
+/** Shows in the table's head what a client has achieved. */
+function showTally(id: string, { messages, lost, failure }: Reaction): void {
+  const tally = find(id);
+  tally.textContent = count(messages, "message") +
+    (failure !== undefined
+      ? ", then an error"
+      : lost > 0
+      ? `, ${count(lost, "byte")} lost`
+      : "");
+  tally.classList.toggle("bad", lost > 0 || failure !== undefined);
 }
 
-/** Returns a number of things in words. */
-function count(number: number, unit: string): string {
-  return `${number} ${unit}${number === 1 ? "" : "s"}`;
+/** The step that is shown around the line. */
+let shown: Step | undefined;
+
+function clearLine(): void {
+  shown = undefined;
+  for (const part of [before, after, values]) part.textContent = "";
 }
 
-/** Returns text, without its end if it is long. */
-function clip(text: string): string {
-  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+/** Shows what the line does with its first message, and then with the first after which there are bytes. */
+function showLine(number: number, reaction: Reaction | undefined): void {
+  const hasRest = ({ before, end }: Step) => before.length > end;
+  if (reaction === undefined || shown !== undefined && hasRest(shown)) return;
+  const { steps, failure } = reaction;
+  const step = steps.find(hasRest) ?? (shown ? undefined : steps[0]);
+  const mistake = failure?.header === undefined ? failure?.reason : undefined;
+  if (step === undefined) {
+    if (mistake !== undefined) {
+      values.textContent = `Read ${number}: it ${mistake}`;
+    }
+    return;
+  }
+  shown = step;
+  drawLine(step);
+  const rest = step.before.length - step.end;
+  values.textContent = `Read ${number}: received has ${
+    count(step.before.length, "byte")
+  }, and end is ${step.end}: ${rest} more. Your line ${
+    step.after === undefined || steps.length > 2 && mistake
+      ? mistake
+      : `leaves ${step.after.length}.`
+  }`;
 }
 
-/** Says in the status line what has changed. */
-function say(text: string): void {
-  const shown = visible(text);
-  if (status.textContent !== shown) status.textContent = shown;
+/** Draws what `received` holds above the line, and below it what it holds then. */
+function drawLine(step: Step): void {
+  const { end } = step;
+  const rest = step.before.subarray(end);
+  const left = step.after;
+  const { lost, again, isOther } = compare(step);
+  // Of a long payload, the beginning is left out.
+  const skipped = Math.max(0, end - 45);
+  const strip = (kind: string, bytes: Uint8Array) =>
+    element(
+      "span",
+      kind,
+      cells(bytes).map((cell) => cell[1] ? "▫" : cell).join(""),
+    );
+  before.replaceChildren(
+    "before ",
+    strip("header", step.before.subarray(0, HEADER_LENGTH)),
+    strip("payload", step.before.subarray(HEADER_LENGTH + skipped, end)),
+    strip("invalid", rest.subarray(0, lost)),
+    strip("next", rest.subarray(lost)),
+  );
+  if (left === undefined) return after.replaceChildren();
+  const isWrong = isOther || again > 0 || lost > 0;
+  const indent = left.length === 0 ? end : step.before.length - left.length;
+  const bytes = left.length > 0
+    ? strip(
+      isWrong ? "invalid" : "next",
+      left.subarray(Math.max(0, skipped - indent)),
+    )
+    : element("span", isWrong ? "invalid" : "next", "nothing");
+  after.replaceChildren(
+    "after  ",
+    " ".repeat(Math.max(0, indent - skipped)),
+    bytes,
+  );
 }
 
-/** Ends a stream for good. */
-function finish(text: string): void {
-  say(text);
-  for (const button of [run, step]) button.ariaDisabled = "true";
-}
-
-/** Leaves the stream, and starts another. */
-function startStream(isFast = false): void {
-  stream.close();
-  for (const button of [run, step]) button.ariaDisabled = "false";
-  stream = new Stream(isFast);
-}
-
-/** Pauses or goes on. */
-function setRunning(value: boolean): void {
-  isRunning = value;
-  run.textContent = value ? "Pause" : "Go on";
+/** Tries the line with every read size, in a Worker of its own. */
+async function tryAllSizes(): Promise<void> {
+  trial?.end();
+  const client = trial = new Learner({ ...ex1, line: line.value }, 1);
+  const found = await client.try({
+    server: sender(),
+    size: 1,
+    pace: Number(pace.value),
+  });
+  client.end();
+  if (trial !== client) return;
+  results = found;
+  showResults();
   stream.tell();
 }
 
-/** Whether what the line does is shown: in the first read that completes a message, or that brings bytes after it. */
-let shown: "first" | "rest" | undefined;
-
-/** Shows what the line does with a message, and then with bytes after one. */
-function showValues(
-  number: number,
-  reaction: Reaction | undefined,
-  { failure }: State,
-): void {
-  if (shown === "rest") return;
-  const step = reaction?.steps.find(({ before, end }) =>
-    before.length > end || shown === undefined
-  );
-  if (step !== undefined) {
-    const { before, end, after } = step;
-    const right = before.length - end;
-    const isRight = after?.length === right && isEndOf(after, before);
-    values.replaceChildren(
-      `read ${number}: received has `,
-      element("b", "", `${before.length}`),
-      " bytes, end is ",
-      element("b", "", `${end}`),
-      `: ${right} more. Your line leaves `,
-      element("b", isRight ? "good" : "bad", `${after?.length ?? "?"}`),
-    );
-    drawLine(step);
-    shown = step.before.length > step.end ? "rest" : "first";
-  } else if (failure?.isMistake) {
-    values.replaceChildren(`read ${number}: your client ${failure.reason}`);
-    shown = "rest";
-  }
+function isSolved(): boolean {
+  return results !== undefined && results.failsWith === undefined &&
+    results.messages.every((number) => number === 20);
 }
 
-/** The most bytes that are drawn above and below the line. */
-const MAX_STRIP = 50;
-
-/** Draws what the client has received, above its line as it is before, and below it as it is then. */
-function drawLine(
-  { before, end, after = new Uint8Array() }: Reaction["steps"][number],
-): void {
-  // What does not fit is left out of the payload.
-  const skipped = Math.min(
-    Math.max(0, before.length - MAX_STRIP),
-    end - HEADER_LENGTH,
-  );
-  const rest = before.subarray(end);
-  const isSame = isEndOf(after, before);
-  const isRight = isSame && after.length === rest.length;
-  const isGone = isSame && after.length < rest.length;
-  const gone = isGone ? rest.length - after.length : 0;
-  was.replaceChildren(
-    element("small", "", "before "),
-    element("span", "header", strip(before.subarray(0, HEADER_LENGTH))),
-    element(
-      "span",
-      "payload",
-      strip(before.subarray(HEADER_LENGTH + skipped, end)),
-    ),
-    element("span", "invalid", strip(rest.subarray(0, gone))),
-    element("span", "next", strip(rest.subarray(gone))),
-  );
-  const width = before.length - skipped;
-  const indent = isSame && after.length > 0
-    ? width - after.length
-    : width - rest.length;
-  const kept = after.length > 0 ? strip(after) : "nothing";
-  now.replaceChildren(
-    element("small", "", "after  "),
-    indent > 0 ? " ".repeat(indent) : "",
-    element(
-      "span",
-      isRight ? "next" : "invalid",
-      indent < 0 ? kept.slice(-width) : kept,
-    ),
-  );
-}
-
-/** Returns one character for each byte. */
-function strip(bytes: Uint8Array): string {
-  return cells(bytes).map((cell) => cell.length > 1 ? "▫" : cell).join("");
-}
-
-/** Returns whether bytes are the last ones of others. */
-function isEndOf(bytes: Uint8Array, others: Uint8Array): boolean {
-  const start = others.length - bytes.length;
-  return bytes.every((byte, i) => byte === others[start + i]);
-}
-
-/** The numbers of bytes per read of which the reader has seen the result with the first line. */
-const tried = new Set<number>();
-
-/** Shows how many messages the client gets with each number of bytes per read. */
-function showResults({ results, fails }: Partial<Results> = {}): void {
-  const full = SIZES.filter((size) => results?.[size - 1] === 20);
-  tried.add(readSize);
-  const isOpen = line.value !== firstLine || tried.size === SIZES.length;
-  bars.replaceChildren(...SIZES.map((size) => {
-    const isShown = isOpen || tried.has(size);
-    const number = isShown && results?.[size - 1] || 0;
-    const bar = element("i", number === 20 ? "full" : isShown ? "" : "open");
+/** Shows how many messages the client gets with each read size. */
+function showResults(): void {
+  const own = size.valueAsNumber;
+  seen.add(own);
+  const isOpen = line.value !== ex1.line || seen.size === SIZES.length;
+  const messages = results?.messages ?? [];
+  bars.replaceChildren(...SIZES.map((size, i) => {
+    const isShown = isOpen || seen.has(size);
+    const number = messages[i] ?? 0;
+    const bar = element("i", !isShown ? "open" : number === 20 ? "full" : "");
     bar.style.height = isShown ? `${Math.max(4, 5 * number)}%` : "100%";
-    if (size === readSize) bar.ariaCurrent = "true";
+    if (size === own) bar.classList.add("own");
     return bar;
   }));
-  const own = results?.[readSize - 1];
-  const isSolved = full.length === 80 && fails === undefined;
-  find("task").hidden = isSolved;
-  find("editor").classList.toggle("good", isSolved);
-  find("editor").classList.toggle("bad", full.length < 80);
-  find("soln-code").textContent = isSolved ? soln.line : "";
-  const all = !isOpen
+  const number = messages[own - 1];
+  const full = SIZES.filter((_, i) => messages[i] === 20);
+  const solved = isSolved();
+  find("task").hidden = solved;
+  find("editor").className = solved ? "good" : "bad";
+  find("soln-line").textContent = solved ? soln.line : "";
+  result.replaceChildren();
+  if (number === undefined) {
+    return result.append("The line does not come to an end.");
+  }
+  const isGood = number === 20;
+  const name = optionOf(sender());
+  result.append(
+    element("b", isGood ? "good" : "bad", `${number} of 20 messages`),
+    ` with ${count(own, "byte")} a read from the server that ${name}. `,
+  );
+  const text = !isOpen
     ? "With which sizes will it get all 20? Guess, then drag."
-    : isSolved
-    ? "So with every read size, and from every server: your client keeps its place. Put the line into streamClientEx1.ts."
-    : full.length === 80
-    ? `So with every read size here, but not from a server that ${
-      server.querySelector(`[value=${fails!.server}]`)!.textContent
+    : solved
+    ? `So with every size, and from every server: your client keeps its place. ${EXERCISE}`
+    : results?.failsWith !== undefined
+    ? `So with every size, but not from the server that ${
+      optionOf(results.failsWith)
     }. Try it.`
     : full.length === 0
-    ? "With no read size all of them."
-    : `All of them with some read sizes only: ${ranges(full)}. Why?`;
-  result.replaceChildren(
-    element(
-      "b",
-      own === 20 ? "good" : "bad",
-      own === undefined ? "No messages" : `${own} of 20 messages`,
-    ),
-    ` with ${count(readSize, "byte")} a read. `,
-    element("span", "quiet", results === undefined ? "" : all),
-  );
+    ? "All of them with no size."
+    : full.length === SIZES.length
+    ? ""
+    : `All of them with some sizes only: ${ranges(full)}. Why?`;
+  result.append(element("span", "quiet", text));
 }
 
 /** Returns numbers in words: `1 to 3, 13`. */
@@ -653,22 +622,22 @@ function ranges(numbers: number[]): string {
   ).join(", ");
 }
 
-/** Returns how a simulated server sends, and how it is read. */
-function delivery(): Delivery {
-  return {
-    server: isLive() ? "fast" : server.value as Delivery["server"],
-    size: readSize,
-    pace: Number(pace.value),
-  };
-}
-
-/** Opens a stream: the live one, or one in the page itself. */
-function openStream(): WebSocket | SimulatedSocket {
-  return isLive() ? new WebSocket(live!) : new SimulatedSocket(delivery);
+/** Returns a number of things in words. */
+function count(number: number, unit: string): string {
+  return `${number} ${unit}${number === 1 ? "" : "s"}`;
 }
 
 function isLive(): boolean {
   return server.value === "live";
+}
+
+/** Returns the simulated server: of a live one, the page does not know when it sends. */
+function sender(): Delivery["server"] {
+  return isLive() ? "fast" : server.value as Delivery["server"];
+}
+
+function optionOf(name: string): string {
+  return server.querySelector(`[value=${name}]`)!.textContent!;
 }
 
 /** Returns a new element. */
@@ -688,78 +657,105 @@ function find<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
+/** Leaves the stream, and starts another. */
+function startStream(fast: number, trouble?: string): void {
+  stream.close();
+  stream = new Stream(fast, trouble);
+  setRunning(isRunning);
+}
+
+/** Starts another stream at the reader's wish. */
+function restart(fast: number): void {
+  reads.replaceChildren();
+  clearLine();
+  isRunning = true;
+  startStream(fast);
+}
+
+/** Pauses or goes on. */
+function setRunning(value: boolean): void {
+  isRunning = value;
+  run.textContent = value ? "Pause" : "Go on";
+  stream.tell();
+  stream.schedule();
+}
+
 const reads = find<HTMLTableSectionElement>("reads");
-const ex1Tally = find("ex1-tally");
-const solnTally = find("soln-tally");
 const status = find("status");
 const run = find<HTMLButtonElement>("run");
 const step = find<HTMLButtonElement>("step");
 const pace = find<HTMLSelectElement>("pace");
-
-const line = find<HTMLInputElement>("line");
-const values = find("values");
-const was = find("was");
-const now = find("is");
-const result = find("result");
-const bars = find("bars");
-const slider = find<HTMLInputElement>("slider");
 const server = find<HTMLSelectElement>("server");
+const line = find<HTMLInputElement>("line");
+const [before, after, values] = ["before", "after", "values"].map(find);
+const [result, bars] = ["result", "bars"].map(find);
+const size = find<HTMLInputElement>("size");
 
-const { ex1, soln, stream: live, address }: Record<"ex1" | "soln", Code> & {
+const { ex1, soln, stream: live, address }: {
+  ex1: Code;
+  soln: Code;
   stream?: string;
   address?: string;
 } = JSON.parse(find("data").textContent!);
+
+const loop = ex1.before.slice(ex1.before.indexOf("    while (received."))
+  .replace(/ *\/\/.*/g, "").replace(/^ {4}/gm, "").split("\n").slice(0, -1);
+find("print").textContent = loop.pop()!;
+find("context").textContent = `${loop.join("\n")}\n`;
+find("rest").textContent = "}";
+line.value = ex1.line;
 if (live !== undefined) {
   server.prepend(new Option(`live: ${address}`, "live", true, true));
 }
-const at = ex1.before.lastIndexOf("\n") + 1;
-find("context").textContent = ex1.before.slice(0, at).replaceAll(
-  / *\/\/.*/g,
-  "",
-);
-find("before").textContent = ex1.before.slice(at);
-find("after").textContent = ex1.after;
-line.value = ex1.line;
-const firstLine = ex1.line;
-/** The bytes per read that were last valid, as the field may be empty while someone types. */
-let readSize = slider.valueAsNumber;
+
+/** The read sizes of which the reader has seen what they do with the first line. */
+const seen = new Set<number>();
+let trial: Learner | undefined;
+let results: Results | undefined;
 let isRunning = true;
-let stream = new Stream();
+readAddress();
+let stream = new Stream(0);
+setRunning(true);
+tryAllSizes();
+
+/** Takes the read size from the page's address, `#78`. */
+function readAddress(): void {
+  const number = Number(location.hash.slice(1));
+  if (SIZES.includes(number)) size.value = `${number}`;
+}
 
 let typing: ReturnType<typeof setTimeout> | undefined;
 line.oninput = () => {
-  find("editor").classList.add("changed");
+  document.body.classList.add("changed");
   clearTimeout(typing);
-  typing = setTimeout(() => {
-    ex1.line = line.value;
-    stream.change();
-  }, 100);
+  typing = setTimeout(() => stream.change(), 100);
 };
 run.onclick = () => {
-  if (run.ariaDisabled === "true") return;
+  if (run.getAttribute("aria-disabled") === "true") return;
   setRunning(!isRunning);
-  if (isRunning) reads.scrollIntoView({ block: "end" });
-  stream.goOn();
+  if (isRunning) showEnd();
 };
 step.onclick = () => {
-  if (step.ariaDisabled === "true") return;
+  if (step.getAttribute("aria-disabled") === "true") return;
   setRunning(false);
   stream.ask();
 };
-function restart(isFast: boolean): void {
-  reads.replaceChildren();
-  for (const text of [ex1Tally, solnTally, values, was, now]) {
-    text.textContent = "";
-  }
-  shown = undefined;
-  isRunning = true;
-  run.textContent = "Pause";
-  startStream(isFast);
-}
-find("restart").onclick = () => restart(false);
-slider.oninput = () => {
-  readSize = slider.valueAsNumber;
-  restart(true);
+find("restart").onclick = () => restart(0);
+size.oninput = () => {
+  restart(FAST_READS);
+  showResults();
 };
-pace.onchange = () => server.value === "paced" ? restart(true) : stream.goOn();
-server.onchange = () => restart(true);
+size.onchange = () => history.replaceState(null, "", `#${size.value}`);
+onhashchange = () => {
+  readAddress();
+  restart(FAST_READS);
+  showResults();
+};
+pace.onchange = () => {
+  stream.schedule();
+  tryAllSizes();
+};
+server.onchange = () => {
+  restart(FAST_READS);
+  tryAllSizes();
+};

@@ -1,18 +1,21 @@
 /**
- * A server and a TCP connection in the page, for a page without them. Time is
- * counted, not waited for: the same reads bring the same bytes.
+ * A server and a TCP connection in the page. Time is counted, not waited for, so
+ * that the same reads bring the same bytes.
  *
  * @module
  */
 
 import { encodeFrame } from "../framing.ts";
 
-/** How the bytes come. */
+/** The read sizes that the page tries, in bytes. */
+export const SIZES: number[] = Array.from({ length: 80 }, (_, i) => i + 1);
+
+/** How a stream comes to a client. */
 export interface Delivery {
-  server: "fast" | "paced" | "words";
-  /** The most bytes that a read brings. */
+  server: keyof typeof MESSAGES;
+  /** How many bytes the client asks for. */
   size: number;
-  /** Reads per second. */
+  /** How many reads a second the client does. */
   pace: number;
 }
 
@@ -20,83 +23,51 @@ const TIMES = Array.from(
   { length: 20 },
   (_, i) => `The time is ${(1795824044.3492 + i / 10).toFixed(6)}`,
 );
-/** What each server sends. */
-export const MESSAGES: Record<Delivery["server"], string[]> = {
+
+/** What each server sends: 20 messages. */
+export const MESSAGES = {
   fast: TIMES,
   paced: TIMES,
-  words:
-    "heron|a coral reef|19|birch and fjord|one|a message may be long, and longer than any read|!|fern|two words|moss|otter, lynx, vole|it ends|ash|in the middle of nowhere|plum|a|quiet morning|harbor lights|seventeen|the end"
-      .split("|"),
+  words: [
+    ..."heron,a coral reef,19,birch and fjord,one,café,a message longer than a read,,!"
+      .split(","),
+    ..."fern,two words,moss,otter and lynx,it ends,ash,nowhere,plum,a,harbor,the end"
+      .split(","),
+  ],
 };
-/** The numbers of bytes per read that are tried. */
-export const SIZES: number[] = Array.from({ length: 80 }, (_, i) => i + 1);
 
-/** One connection. */
+/** A connection to a server. */
 export class Simulation {
   readonly #frames: Uint8Array[];
-  /** When each frame is sent, in milliseconds. */
+  /** The time between two messages, in milliseconds. */
   readonly #interval: number;
   #time = 0;
-  #at = 0;
+  /** How many bytes have been read of the first frame. */
+  #read = 0;
+  #sent = 0;
 
-  constructor({ server }: Delivery) {
+  constructor(server: Delivery["server"]) {
     this.#frames = MESSAGES[server].map((text) => encodeFrame(text));
     this.#interval = server === "paced" ? 100 : 0;
   }
 
-  /** Returns what one read brings, or `null` at the end of the stream. */
-  read({ size, pace }: Delivery): Uint8Array | null {
-    let start = 0;
+  /** Returns what the next read brings, or `null` at the end of the stream. */
+  read({ size, pace }: Omit<Delivery, "server">): Uint8Array | null {
     const bytes: number[] = [];
-    for (const [i, frame] of this.#frames.entries()) {
-      const end = start + frame.length;
-      if (end > this.#at && bytes.length < size) {
-        const sent = i * this.#interval;
-        if (bytes.length === 0) this.#time = Math.max(this.#time, sent);
-        if (sent > this.#time) break;
-        const from = Math.max(0, this.#at - start);
-        const part = frame.subarray(from, from + size - bytes.length);
-        bytes.push(...part);
-        this.#at += part.length;
-      }
-      start = end;
+    while (this.#frames.length > 0 && bytes.length < size) {
+      const due = this.#sent * this.#interval;
+      if (bytes.length > 0 && due > this.#time) break;
+      this.#time = Math.max(this.#time, due); // waits for the first byte
+      const [frame] = this.#frames;
+      const end = Math.min(frame.length, this.#read + size - bytes.length);
+      bytes.push(...frame.subarray(this.#read, end));
+      this.#read = end;
+      if (end < frame.length) break;
+      this.#frames.shift();
+      this.#read = 0;
+      this.#sent++;
     }
     this.#time += 1000 / pace;
     return bytes.length === 0 ? null : Uint8Array.from(bytes);
-  }
-}
-
-/** A connection that the page uses as it uses a WebSocket. */
-export class SimulatedSocket {
-  readonly #simulation: Simulation;
-  readonly #delivery: () => Delivery;
-  binaryType = "";
-  readyState: number = WebSocket.OPEN;
-  onopen: (() => void) | null = null;
-  onmessage: ((event: { data: ArrayBuffer }) => void) | null = null;
-  onclose: ((event: { code: number; reason: string }) => void) | null = null;
-
-  constructor(delivery: () => Delivery) {
-    this.#delivery = delivery;
-    this.#simulation = new Simulation(delivery());
-    queueMicrotask(() => this.onopen?.());
-  }
-
-  /** Answers a request for a read. */
-  send(size: string): void {
-    const delivery = { ...this.#delivery(), size: Number(size) };
-    queueMicrotask(() => {
-      const read = this.#simulation.read(delivery);
-      if (read !== null) {
-        this.onmessage?.({ data: read.buffer as ArrayBuffer });
-      } else {
-        this.readyState = WebSocket.CLOSED;
-        this.onclose?.({ code: 1000, reason: "" });
-      }
-    });
-  }
-
-  close(): void {
-    this.readyState = WebSocket.CLOSED;
   }
 }

@@ -1,56 +1,78 @@
 /**
- * What runs in a client's Worker, where nothing but the loop can go wrong.
+ * Runs in a client's Worker, where an endless loop does not hang the page:
+ * answers what web/learner.ts asks, one question at a time.
  *
  * @module
  */
 
-import { Client, type Loop, type Reaction, type State } from "./clients.ts";
+import { Client, type Program, type Reaction } from "./clients.ts";
 import { type Delivery, MESSAGES, Simulation, SIZES } from "./simulation.ts";
 
-/** What the page asks for: what the client makes of a read, or of many streams. */
-export type Request = { read: Uint8Array } | { trial: Delivery };
-/** What it gets. */
-export type Answer =
-  | { reaction?: Reaction; state: State }
-  | { results: number[]; fails?: Delivery };
+/** A read for the client, or servers to try it with. */
+export type Question = { read: Uint8Array } | { trial: Delivery };
 
-/** Answers the page with what a client does that has a loop. */
-export function serve(loop: Loop): void {
-  const client = new Client(loop);
-  const page = globalThis as unknown as Worker;
-  page.onmessage = ({ data }: MessageEvent<Request>) => {
+/** How a client does with every read size. */
+export interface Results {
+  /** How many of the 20 messages it gets with each size. */
+  messages: number[];
+  /** A server with which it fails, if it gets all with every size from this one. */
+  failsWith?: Delivery["server"];
+}
+
+/** What the page gets. `unfinished` comes before the answer. */
+export interface Answer {
+  reaction?: Reaction;
+  results?: Results;
+  unfinished?: Reaction;
+}
+
+/** Answers the page, for a client that asks for `chunk` bytes a read. */
+export function serve(program: Program, chunk: number): void {
+  const page = self as unknown as {
+    postMessage(answer: Answer): void;
+    onmessage: (event: MessageEvent<Question>) => void;
+  };
+  const client = new Client(program, chunk, (unfinished) => {
+    page.postMessage({ unfinished });
+  });
+  page.onmessage = async ({ data }) => {
     page.postMessage(
       "read" in data
-        ? { reaction: client.read(data.read), state: client.state }
-        : tryAll(loop, data.trial),
+        ? { reaction: await client.read(data.read) }
+        : { results: await tryAll(program, data.trial) },
     );
   };
-  page.postMessage("ready");
+  page.postMessage({}); // The script is JavaScript.
 }
 
-/** Returns how many messages a client gets with each number of bytes per read, and a server with which it fails. */
-function tryAll(loop: Loop, delivery: Delivery): Answer {
-  const results = SIZES.map((size) => tryOne(loop, { ...delivery, size }));
-  const servers = Object.keys(MESSAGES) as Delivery["server"][];
-  const others = results.every((number) => number === 20)
-    ? servers.flatMap((server) =>
-      SIZES.map((size) => ({ ...delivery, server, size }))
-    )
-    : [];
-  return { results, fails: others.find((other) => tryOne(loop, other) < 20) };
+async function tryAll(program: Program, trial: Delivery): Promise<Results> {
+  const messages: number[] = [];
+  for (const size of SIZES) {
+    messages.push(await tryOne(program, { ...trial, size }));
+  }
+  if (messages.some((number) => number < 20)) return { messages };
+  for (const server of Object.keys(MESSAGES) as Delivery["server"][]) {
+    for (const size of SIZES) {
+      const number = await tryOne(program, { ...trial, server, size });
+      if (number < 20) return { messages, failsWith: server };
+    }
+  }
+  return { messages };
 }
 
-/** Returns how many of the 20 messages a client prints, and 19 at most if it prints others, too. */
-function tryOne(loop: Loop, delivery: Delivery): number {
-  const client = new Client(loop);
-  const simulation = new Simulation(delivery);
+/** Returns how many of the 20 messages a client prints. If it prints others, too, these are 19 at most. */
+async function tryOne(program: Program, delivery: Delivery): Promise<number> {
+  const client = new Client(program, delivery.size);
+  const simulation = new Simulation(delivery.server);
   const wanted = MESSAGES[delivery.server];
   const printed: string[] = [];
-  while (client.state.failure === undefined) {
+  while (true) {
     const read = simulation.read(delivery);
     if (read === null) break;
-    printed.push(...client.read(read)?.messages ?? []);
+    const { steps, failure } = await client.read(read);
+    printed.push(...steps.map(({ text }) => text));
+    if (failure !== undefined) break;
   }
-  const found = wanted.filter((text) => printed.includes(text)).length;
-  return `${printed}` === `${wanted}` ? 20 : Math.min(found, 19);
+  if (printed.join("\n") === wanted.join("\n")) return 20;
+  return Math.min(19, wanted.filter((text) => printed.includes(text)).length);
 }
