@@ -37,7 +37,8 @@ Deno.test("launch.json gives each script the permissions of its task in deno.jso
   for (const { runtimeArgs, program, attachSimplePort } of configurations) {
     const [run, inspect, ...permissions] = runtimeArgs;
     const file = program.replace("${workspaceFolder}/", "");
-    const command = ["deno", run, ...permissions, file].join(" ");
+    const command = ["deno task -q setup && deno", run, ...permissions, file]
+      .join(" ");
     assert(commands.includes(command), command);
     assertEquals(inspect, `--inspect-brk=127.0.0.1:${attachSimplePort}`);
   }

@@ -115,12 +115,13 @@ export function startScript(
 
 /** Returns the command of a task in deno.json, word by word. */
 export function denoCommand(task: Task, options: StartOptions = {}): string[] {
-  const words = config.tasks[task].command.split(" ");
+  const [, command] = config.tasks[task].command.split(" && deno run ");
+  const words = command.split(" ");
   const file = options.file ?? words.at(-1)!;
   return [
     Deno.execPath(),
     "run",
-    ...words.slice(2, -1),
+    ...words.slice(0, -1),
     ...options.denoArgs ?? [],
     file,
   ];
