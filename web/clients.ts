@@ -1,7 +1,7 @@
 /**
  * Runs the loop of a client's script on the reads of a stream, and tells what
- * the client does with each: what it prints, throws away and keeps, and why it
- * cannot go on.
+ * the client prints, throws away and keeps, and why it cannot go on. It runs in
+ * a Worker of the page.
  *
  * @module
  */
@@ -9,14 +9,14 @@
 import { decodeHeader, FramingError, HEADER_LENGTH } from "../framing.ts";
 import { visible } from "../lesson/reading.ts";
 
-/** A script's `receive`, with its line apart. */
+/** The text of a script's `receive`: the learner's line, and what is around it. */
 export interface Code {
   before: string;
   line: string;
   after: string;
 }
 
-/** Returns the `receive` of a script, or `undefined` if a learner has changed it too much. */
+/** Returns the `receive` of a script, or `undefined` if a learner has changed too much. */
 export function findLoop(source: string): Code | undefined {
   const [receive = ""] = /^async function receive[^]*?^}$/m.exec(source) ?? [];
   const [, before, , lines, after] =
@@ -25,74 +25,65 @@ export function findLoop(source: string): Code | undefined {
   if (before === undefined) return undefined;
   const line = lines.split("\n").map((text) => text.trim())
     .filter((text) => !text.startsWith("//")).join(" ");
-  // Browsers before 2025 do not know `using`, and nothing has to be closed here.
+  // Browsers before 2025 do not know `using`, and there is nothing to close.
   return { before: before.replace(" using ", " const "), line, after };
 }
 
-/** One time that the client comes to its line. */
-export interface Step {
-  /** The text of the message that it has printed. */
+/** What a client does with one read, and how far it is then. */
+export interface Reaction {
+  /** What it does, in words. */
+  notes: Note[];
+  steps: Step[];
+  /** What `received` holds after the read. */
+  kept: Uint8Array;
+  /** How many messages it has printed, and how many bytes it has thrown away. */
+  messages: number;
+  lost: number;
+  /** Why it cannot go on. */
+  failure?: string;
+}
+
+/** Something that a client does, and the bytes that it does it with. */
+export interface Note {
+  kind: "message" | "lost" | "keeps" | "has" | "bad" | "quiet";
   text: string;
+  bytes?: Uint8Array;
+  /** How many bytes it needs, if it waits for more. */
+  needs?: number;
+}
+
+/** One time that a client comes to its line. */
+export interface Step {
   /** What `received` holds before the line. */
   before: Uint8Array;
-  /** Where the message ends in `before`. */
+  /** Where the message that it has printed ends in that. */
   end: number;
   /** What `received` holds after the line, if the line has come to its end. */
   after?: Uint8Array;
 }
 
-/** What a client does with one read, and how far it is after it. */
-export interface Reaction {
-  steps: Step[];
-  /** What `received` holds after the read. */
-  kept: Uint8Array;
-  /** How many bytes the message has that it is waiting for, if it knows. */
-  wanted?: number;
-  failure?: Failure;
-  /** How many messages it has printed since the stream began. */
-  messages: number;
-  /** How many bytes it has thrown away. */
-  lost: number;
-  /** Whether each line has left the bytes after the message, and only these. */
-  isRight: boolean;
-}
-
-/** Why a client cannot go on. */
-export interface Failure {
-  reason: string;
-  /** The bytes that it takes for a header. The reason then ends a sentence about them. */
-  header?: Uint8Array;
-  /** Where these bytes begin in the stream, if they are bytes of the stream. */
-  offset?: number;
-}
-
-/** What a client that has read nothing has done. */
+/** What a client has done before its first read. */
 export const NOTHING: Reaction = {
+  notes: [],
   steps: [],
   kept: new Uint8Array(),
   messages: 0,
   lost: 0,
-  isRight: true,
 };
 
-/** Returns how what the line has left differs from the bytes after the message. */
-export function compare({ before, end, after }: Step) {
-  const rest = before.length - end;
-  const left = after?.length ?? rest;
-  const isOther = after !== undefined && !endsWith(before, after);
-  return {
-    /** How many bytes after the message are gone. */
-    lost: isOther ? 0 : Math.max(0, rest - left),
-    /** How many bytes of the message are still there. */
-    again: isOther ? 0 : Math.max(0, left - rest),
-    /** Whether the bytes are not the last ones that the client has received. */
-    isOther,
-  };
+/** Returns whether the line leaves the bytes after the message, and only these. */
+export function isRight({ before, end, after = before }: Step): boolean {
+  return after.length === before.length - end && endsWith(before, after);
 }
 
 function endsWith(bytes: Uint8Array, end: Uint8Array): boolean {
   const start = bytes.length - end.length;
   return end.every((byte, i) => byte === bytes[start + i]);
+}
+
+/** Returns a number of things in words. */
+export function count(number: number, unit = "byte"): string {
+  return `${number} ${unit}${number === 1 ? "" : "s"}`;
 }
 
 /** A script as a function of the names that it uses. */
@@ -101,29 +92,29 @@ export type Program = (names: Record<string, unknown>) => {
   received(): Uint8Array;
 };
 
-/** A client that runs a script on a connection that is not a real one. */
+/** A client: a script that reads from a connection which is not a real one. */
 export class Client {
   readonly #script: ReturnType<Program>;
   #reaction = NOTHING;
   /** How many bytes the reads have brought. */
   #bytes = 0;
-  /** How many bytes may still be printed in this read. */
+  /** How many bytes the script can have to print in this read. */
   #printable = 0;
-  /** Whether `received` holds the last bytes of the stream. */
+  /** How many bytes the message has that it waits for. */
+  #needs = HEADER_LENGTH;
+  /** Whether it has kept its place, and whether it holds the last bytes of the stream. */
+  #hasPlace = true;
   #isInStream = true;
   #deliver = (_read: Uint8Array) => {};
-  #tellIdle = () => {};
-  /** Settles when the script asks for the next read, or has ended. */
-  #idle = new Promise<void>((resolve) => this.#tellIdle = resolve);
+  #rest = () => {};
+  /** Settles when the script asks for its next read, or has ended. */
+  #resting = new Promise<void>((resolve) => this.#rest = resolve);
 
-  /**
-   * @param chunk How many bytes the script asks for.
-   * @param onPrint Called before each line, which may be an endless loop.
-   */
+  /** Starts a script that asks for `chunk` bytes a read. `onPrint` is called before each line, which may be an endless loop. */
   constructor(
     program: Program,
     chunk: number,
-    onPrint: (reaction: Reaction) => void = () => {},
+    onPrint = (_reaction: Reaction) => {},
   ) {
     const connection = { read: (buffer: Uint8Array) => this.#read(buffer) };
     this.#script = program({
@@ -136,34 +127,32 @@ export class Client {
       },
       chunk,
       concat,
-      visible,
       utf8,
+      visible,
     });
     this.#script.receive()
-      .then(() => {
-        throw new Mistake("leaves its loop before the stream has ended.");
-      })
+      .then(() => this.#fail(new Mistake("leaves the loop that reads")))
       .catch((error) => this.#fail(error));
   }
 
   /** Gives the script its next read. Resolves when it asks for one more. */
   async read(read: Uint8Array): Promise<Reaction> {
-    await this.#idle;
-    const { kept, failure } = this.#reaction;
-    if (failure !== undefined) return this.#reaction;
-    this.#reaction = { ...this.#reaction, steps: [], wanted: undefined };
+    await this.#resting;
+    if (this.#reaction.failure !== undefined) return this.#reaction;
+    this.#printable = this.#reaction.kept.length + read.length;
+    this.#reaction = { ...this.#reaction, notes: [], steps: [] };
     this.#bytes += read.length;
-    this.#printable = kept.length + read.length;
-    this.#idle = new Promise((resolve) => this.#tellIdle = resolve);
+    this.#resting = new Promise((resolve) => this.#rest = resolve);
     this.#deliver(read);
-    await this.#idle;
+    await this.#resting;
+    if (this.#reaction.failure === undefined) this.#noteKept(read.length);
     return this.#reaction;
   }
 
-  /** Stands in for the method of a connection. */
+  /** Stands in for the connection's. */
   #read(buffer: Uint8Array): Promise<number> {
     this.#look();
-    this.#tellIdle();
+    this.#rest();
     return new Promise((resolve) => {
       this.#deliver = (read) => {
         buffer.set(read);
@@ -175,7 +164,7 @@ export class Client {
   #decode(bytes: Uint8Array): number {
     this.#look();
     const length = decodeHeader(bytes);
-    this.#reaction.wanted = HEADER_LENGTH + length;
+    this.#needs = HEADER_LENGTH + length;
     return length;
   }
 
@@ -183,84 +172,117 @@ export class Client {
     this.#printable -= message.length;
     if (this.#printable < 0) {
       throw new Mistake(
-        "prints the same message again and again. Which bytes of received are done with after print?",
+        "prints the same message again and again: received still holds it",
       );
     }
     this.#reaction.messages++;
-    this.#reaction.wanted = undefined;
-    this.#reaction.steps.push({
-      text: utf8.decode(message.subarray(HEADER_LENGTH)),
-      before: this.#script.received().slice(),
-      end: message.length,
-    });
+    this.#note("message", utf8.decode(message.subarray(HEADER_LENGTH)));
+    const before = this.#script.received().slice();
+    this.#reaction.steps.push({ before, end: message.length });
   }
 
   /** Looks at what the line has left. */
   #look(): void {
     const received = this.#script.received();
-    if (!(received instanceof Uint8Array)) {
-      const name = Object(received).constructor.name;
-      const what = received === undefined ? "undefined" : `of type ${name}`;
-      throw new Mistake(
-        `makes received ${what}. It must be a Uint8Array with the bytes that are left.`,
-      );
-    }
-    const reaction = this.#reaction;
-    reaction.kept = received.slice();
-    const step = reaction.steps.at(-1);
+    if (!(received instanceof Uint8Array)) throw this.#mistake();
+    this.#reaction.kept = received.slice();
+    const step = this.#reaction.steps.at(-1);
     if (step === undefined || step.after !== undefined) return;
-    step.after = reaction.kept;
-    const { lost, again, isOther } = compare(step);
-    reaction.lost += lost;
-    reaction.isRight &&= lost === 0 && again === 0 && !isOther;
-    this.#isInStream &&= !isOther;
+    const after = step.after = received.slice();
+    this.#hasPlace &&= isRight(step);
+    this.#isInStream &&= endsWith(step.before, after);
+    const start = step.before.length - after.length;
+    const lost = start - step.end;
+    if (lost <= 0 || !endsWith(step.before, after)) return;
+    this.#reaction.lost += lost;
+    const bytes = step.before.subarray(step.end, start);
+    this.#note("lost", `throws away ${count(lost)}`, { bytes });
+  }
+
+  #mistake(): Mistake | undefined {
+    const received: unknown = this.#script.received();
+    if (received instanceof Uint8Array) return undefined;
+    const type = received == null
+      ? received
+      : Object(received).constructor.name;
+    return new Mistake(
+      `makes received ${type}: it must be a Uint8Array with the bytes that are left`,
+    );
+  }
+
+  #note(kind: Note["kind"], text: string, more: Partial<Note> = {}): void {
+    this.#reaction.notes.push({ kind, text, ...more });
+  }
+
+  /** Notes what the client has when it asks for the next read. */
+  #noteKept(size: number): void {
+    const { kept, steps } = this.#reaction;
+    const step = steps.at(-1);
+    if (step === undefined) {
+      const had = kept.length - size;
+      const hasHeader = kept.length >= HEADER_LENGTH;
+      if (hasHeader && had > 0 && had < HEADER_LENGTH) {
+        const bytes = kept.subarray(0, HEADER_LENGTH);
+        this.#note("has", "has the header", { bytes });
+      }
+      const needs = hasHeader ? this.#needs : HEADER_LENGTH;
+      const unit = hasHeader ? "bytes" : "header bytes";
+      const text = `has ${kept.length} of ${needs} ${unit}`;
+      this.#note("quiet", text, { needs });
+      return;
+    }
+    const rest = step.before.length - step.end;
+    if (rest === 0 && kept.length === 0) {
+      this.#note("quiet", "no bytes after the message");
+    } else if (!endsWith(step.before, kept) || kept.length > rest) {
+      const text = `keeps ${
+        count(kept.length)
+      }, not the ${rest} after the message`;
+      this.#note("bad", text, { bytes: kept.subarray(0, 48) });
+    } else if (kept.length > 0) {
+      this.#note("keeps", `keeps ${count(kept.length)}`, { bytes: kept });
+    }
   }
 
   #fail(error: unknown): void {
     const { kept } = this.#reaction;
-    this.#reaction.failure = error instanceof FramingError
-      ? {
-        reason: error.code === "FRAME_TOO_LARGE"
-          ? "is a length over the limit"
-          : "is no header",
-        header: kept.slice(0, HEADER_LENGTH),
-        offset: this.#isInStream ? this.#bytes - kept.length : undefined,
-      }
-      : { reason: explain(error) };
-    this.#tellIdle();
+    let reason = explain(this.#mistake() ?? error);
+    if (error instanceof FramingError) {
+      const bytes = kept.slice(0, HEADER_LENGTH);
+      this.#note("bad", "takes for a header", { bytes });
+      const what = this.#hasPlace ? "cannot go on" : "has lost its place";
+      const at = this.#bytes - kept.length;
+      const where = this.#isInStream ? `at byte ${at}` : "this";
+      const isLong = error.code === "FRAME_TOO_LARGE";
+      const is = isLong ? "a length over the limit" : "no header";
+      reason = `${what}: ${where} is ${is}`;
+    }
+    this.#note("bad", `✗ ${reason}`);
+    this.#reaction.failure = reason;
+    this.#rest();
   }
 }
 
 /** What a line does that is no error of JavaScript's. */
 class Mistake extends Error {}
 
-/** What to think about when JavaScript says something, in the words of Chromium and Firefox. */
-const HINTS: [RegExp, string][] = [
-  [/is not defined/, "The line can use received and end."],
-  [
-    /before initialization|lexical declaration/,
-    "const and let make a new variable, and the loop needs the old one.",
-  ],
-  [
-    /is not a function/,
-    "received is a Uint8Array, neither an array nor a text.",
-  ],
-];
-
-/** Returns what is wrong with the line, to be read after "Your client". */
+/** Returns what is wrong with the line, in the words of Chromium or Firefox, and what to think about. */
 function explain(error: unknown): string {
   if (error instanceof Mistake) return error.message;
-  const text = `${error}`.replace(/^\w*Error: /, "").replace(/\.$/, "");
-  const hint = HINTS.find(([pattern]) => pattern.test(text))?.[1] ?? "";
-  return `stops with an error: ${text}. ${hint}`.trim();
+  const text = `${error}`.replace(/^\w*Error: |\.$/g, "").slice(0, 100);
+  const hint = /is not defined/.test(text)
+    ? ". The line can use received and end"
+    : /before initialization|lexical declaration/.test(text)
+    ? ". const and let make a new variable, and the loop needs the old one"
+    : /is not a function/.test(text)
+    ? ". received is a Uint8Array, neither an array nor a text"
+    : "";
+  return `stops with an error: ${text}${hint}`;
 }
 
 /** Joins two arrays, as the scripts do. */
 function concat(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(first.length + second.length);
-  joined.set(first);
-  joined.set(second, first.length);
-  return joined;
+  return Uint8Array.from([...first, ...second]);
 }
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });

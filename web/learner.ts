@@ -1,6 +1,5 @@
 /**
- * Runs a client in a Worker of its own: the page only asks it what it does with
- * a read, and stops it if it does not answer.
+ * Runs a client in a Worker, which is stopped if it does not answer.
  *
  * @module
  */
@@ -12,7 +11,6 @@ import { type Code, NOTHING, type Reaction } from "./clients.ts";
 import type { Delivery } from "./simulation.ts";
 import type { Answer, Question, Results } from "./worker.ts";
 
-// The page's policy allows a Worker to be made of the page's own text only.
 // deno-lint-ignore no-explicit-any
 const policy = (self as any).trustedTypes?.createPolicy("client", {
   createScriptURL: (url: string) => url,
@@ -20,23 +18,20 @@ const policy = (self as any).trustedTypes?.createPolicy("client", {
 
 /** A client in a Worker. */
 export class Learner {
-  readonly #worker: Worker;
   /** What the client has done last. */
   last: Reaction = NOTHING;
-  /** Resolves to `false` if its line is not JavaScript. */
+  /** Whether it had to be stopped. */
+  isStopped = false;
+  /** Resolves to whether the client runs, as its line may not be JavaScript. */
   readonly ready: Promise<boolean>;
-  #answered: Promise<unknown>;
-  #isEnded = false;
-  #stop = (_reason?: string) => {};
+  readonly #worker: Worker;
+  #answer: Promise<Answer | undefined>;
+  #stop = () => {};
 
   /** Starts a client that asks for `chunk` bytes a read. */
   constructor({ before, line, after }: Code, chunk: number) {
-    const source = `${
-      Array.from(
-        document.querySelectorAll("script.worker"),
-        ({ textContent }) => textContent,
-      ).join("\n")
-    }
+    const modules = Array.from(document.querySelectorAll("script.worker"));
+    const source = `${modules.map((module) => module.textContent).join("\n")}
 modules["web/worker.ts"].serve((names) => {
 const { Deno, HEADER_LENGTH, decodeHeader, print, chunk, concat, visible, utf8 } = names;
 const hostname = "127.0.0.1", port = 9092, verbose = false;
@@ -48,75 +43,74 @@ return { receive, received: () => received };
 }, ${chunk});`;
     const url = URL.createObjectURL(new Blob([source]));
     this.#worker = new Worker(policy?.createScriptURL(url) ?? url);
-    this.ready = new Promise((resolve) => {
-      this.#stop = () => resolve(false);
-      this.#worker.onmessage = () => resolve(true);
-      this.#worker.onerror = (event) => {
-        event.preventDefault();
-        const text = event.message?.replace(/^(Uncaught )?SyntaxError: /, "");
-        this.#fail(`is not JavaScript yet: ${text ?? "it cannot be read"}.`);
-      };
-    });
-    this.ready.then(() => {
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      const error = `${event.message}`.replace(/^(Uncaught )?\w*Error: /, "");
+      this.#fail(`is not JavaScript: ${error}`);
+    };
+    this.#answer = this.#ask({}, 30_000);
+    this.ready = this.#answer.then((answer) => {
       URL.revokeObjectURL(url);
       this.#worker.onerror = null;
+      return answer !== undefined;
     });
-    this.#answered = this.ready;
   }
 
   /** Returns what the client does with a read, or `undefined` if it has failed before. */
   async read(read: Uint8Array): Promise<Reaction | undefined> {
     if (this.last.failure !== undefined) return undefined;
-    const reaction = (await this.#ask({ read }, 200))?.reaction;
-    if (reaction !== undefined) this.last = reaction;
-    return this.last;
+    const answer = await this.#askNext({ read }, 200);
+    return this.last = answer?.reaction ?? this.last;
   }
 
-  /** Returns how the client does with every read size, or `undefined` if it is endless. */
+  /** Returns how the client does with every read size, or `undefined` if it comes to no end. */
   async try(trial: Delivery): Promise<Results | undefined> {
-    return (await this.#ask({ trial }, 3000))?.results;
+    return (await this.#askNext({ trial }, 3000))?.results;
   }
 
   /** Ends the Worker. */
   end(): void {
-    this.#isEnded = true;
     this.#worker.terminate();
     this.#stop();
   }
 
-  #fail(reason: string): void {
-    this.last = { ...this.last, failure: { reason } };
+  #fail(failure: string): void {
+    const notes = [{ kind: "bad", text: `✗ ${failure}` } as const];
+    this.last = { ...this.last, notes: this.last.notes.concat(notes), failure };
     this.end();
   }
 
-  /** Asks the Worker, when it has answered the question before. Stops it after `limit` milliseconds. */
+  /** Asks a question when the one before it is answered. */
+  #askNext(question: Question, limit: number): Promise<Answer | undefined> {
+    return this.#answer = this.#answer.then((answer) =>
+      answer && this.#ask(question, limit)
+    );
+  }
+
+  /** Asks the Worker. Resolves to `undefined` if it has ended, or has to be stopped after `limit` milliseconds. */
   #ask(question: Question, limit: number): Promise<Answer | undefined> {
-    const answer = this.#answered.then(() =>
-      new Promise<Answer | undefined>((resolve) => {
-        if (this.#isEnded) return resolve(undefined);
-        const stop = () =>
-          this.#fail(
-            `does not come to an end, and was stopped after ${limit / 1000} s.`,
-          );
-        // Two halves: when the computer wakes up, only the first is over.
-        let timer = setTimeout(
-          () => timer = setTimeout(stop, limit / 2),
-          limit / 2,
-        );
-        this.#stop = () => {
-          clearTimeout(timer);
-          resolve(undefined);
-        };
-        this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-          if (data.unfinished) this.last = data.unfinished;
-          if (!data.reaction && !data.results) return;
+    return new Promise((resolve) => {
+      const stop = () => {
+        this.isStopped = true;
+        this.#fail("does not come to an end, and was stopped after 0.2 s");
+      };
+      // In two halves: after the computer has slept, only the first is over.
+      let timer = setTimeout(() => {
+        timer = setTimeout(stop, limit / 2);
+      }, limit / 2);
+      this.#stop = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+      this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+        if (data.progress !== undefined) {
+          this.last = data.progress;
+        } else {
           clearTimeout(timer);
           resolve(data);
-        };
-        this.#worker.postMessage(question);
-      })
-    );
-    this.#answered = answer;
-    return answer;
+        }
+      };
+      this.#worker.postMessage(question);
+    });
   }
 }

@@ -10,27 +10,27 @@
 
 import { HEADER_LENGTH } from "../framing.ts";
 import { Divider, type Piece, visible } from "../lesson/reading.ts";
-import { type Code, compare, type Reaction, type Step } from "./clients.ts";
+import {
+  type Code,
+  count,
+  isRight,
+  type Note,
+  type Reaction,
+  type Step,
+} from "./clients.ts";
 import { Learner } from "./learner.ts";
 import { type Delivery, Simulation, SIZES } from "./simulation.ts";
 import type { Results } from "./worker.ts";
 
 /** The most rows that the page shows. */
 const MAX_ROWS = 100;
-/** The most reads that it keeps for a line that is changed. */
+/** The most reads that are repeated for a line that has changed. */
 const MAX_READS = 1000;
-/** How many reads are shown at once when the line, the size or the server is changed. */
-const FAST_READS = 60;
+/** How much of a text is shown. */
+const MAX_TEXT = 200;
 
-const EXERCISE =
-  "Put the line into streamClientEx1.ts, and run: deno task exercise";
-
-/** Some bytes of a read, and what they are. */
-interface Run {
-  kind: "header" | "payload" | "next" | "invalid";
-  bytes: Uint8Array;
-  label: string;
-}
+const GONE =
+  "The program behind this page has ended. Start it again: deno task web. The page then goes on by itself.";
 
 /** One stream, from its first byte to its last. */
 class Stream {
@@ -39,60 +39,47 @@ class Stream {
   readonly #divider = new Divider();
   #ex1 = new Learner({ ...ex1, line: line.value }, size.valueAsNumber);
   readonly #soln = new Learner(soln, size.valueAsNumber);
-  /** The reads, for a line that is changed. */
-  readonly #reads: { bytes: Uint8Array; runs: Run[] }[] = [];
+  readonly #reads: { bytes: Uint8Array; pieces: Piece[] }[] = [];
   #number = 0;
   #bytes = 0;
-  /** How many reads are shown at once. */
-  #fast: number;
-  /** Whether a read has been asked for and is not yet drawn. */
+  /** Whether a read is asked for and not drawn yet, and when this was, in milliseconds. */
   #isAsked = false;
-  #isWanted = false;
-  #isLate = false;
-  /** When the next read is due, in milliseconds. */
-  #due = 0;
+  #asked = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Why there are no bytes, if this may change by itself. */
+  /** Why there is no live stream, while the page tries to get one. */
   #trouble = "";
-  /** How the stream has ended. */
-  #end: { code: number; reason: string } | undefined;
-  /** Settles when what has been begun is drawn. */
+  /** Defined when the stream has ended for good: why, if the page cannot tell from the clients. */
+  #end: string | undefined;
+  /** Settles when everything that has come is drawn. */
   #drawn: Promise<void> = Promise.resolve();
 
-  constructor(fast: number, trouble = `Connecting to ${address}.`) {
-    this.#fast = isLive() ? 0 : fast;
+  constructor(trouble: string) {
     if (isLive()) this.#connect(trouble);
   }
 
   /** Asks for the next read when it is due, unless the page is paused. */
   schedule(): void {
-    if (this.#isAsked || !isRunning || !this.#isOpen) return;
+    if (this.#isAsked || !isRunning) return;
     clearTimeout(this.#timer);
-    if (this.#number < this.#fast) return this.ask();
+    const due = this.#asked + 1000 / Number(pace.value);
     // The screen paces the reads: a page that is slow or hidden asks for fewer.
     this.#timer = setTimeout(
       () => requestAnimationFrame(() => isRunning && this.ask()),
-      this.#due - performance.now() - 10,
+      due - performance.now() - 10,
     );
   }
 
-  /** Asks for one read. */
+  /** Asks for one read, now or when there is a connection. */
   ask(): void {
-    if (!this.#isOpen) this.#isWanted = true;
-    if (this.#isAsked || !this.#isOpen) return;
-    clearTimeout(this.#timer);
+    if (this.#isAsked || this.#end !== undefined) return;
     this.#isAsked = true;
-    this.#isWanted = false;
-    const reads = { size: size.valueAsNumber, pace: Number(pace.value) };
-    this.#due = performance.now() + 1000 / reads.pace;
-    if (this.#simulation === undefined) {
-      this.#socket!.send(`${reads.size}`);
-      this.#timer = setTimeout(() => this.tell(this.#isLate = true), 5000);
-      return;
-    }
-    const bytes = this.#simulation.read(reads);
-    if (bytes !== null) this.#inTurn(() => this.#show(bytes));
-    else this.#inTurn(() => this.#finish({ code: 1000, reason: "" }));
+    this.#asked = performance.now();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.tell(), 5000);
+    if (this.#simulation === undefined) return this.#send();
+    const read = { size: size.valueAsNumber, pace: Number(pace.value) };
+    const bytes = this.#simulation.read(read);
+    this.#inTurn(() => bytes === null ? this.#finish() : this.#show(bytes));
   }
 
   /** Leaves the stream. */
@@ -103,239 +90,209 @@ class Stream {
     this.#soln.end();
   }
 
-  /** Runs the line that has been changed on all reads, and then on new ones. */
+  /** Runs a changed line on the reads that have come, and goes on. */
   change(): void {
     const { value } = line;
     this.#inTurn(async () => {
-      if (line.value !== value) return; // A later change is waiting.
+      if (line.value !== value) return; // The next change is waiting.
       const client = new Learner({ ...ex1, line: value }, size.valueAsNumber);
       const isReady = await client.ready;
       document.body.classList.toggle("stale", !isReady);
       if (!isReady) {
-        values.textContent = `Your line ${client.last.failure!.reason}`;
+        values.textContent = `Your line ${client.last.failure}.`;
         return;
       }
       this.#ex1.end();
       this.#ex1 = client;
-      if (this.#reads.length < this.#number) return restart(0);
+      if (this.#number > MAX_READS) return restart();
       clearLine();
-      for (const [i, { bytes, runs }] of this.#reads.entries()) {
+      for (const [i, { bytes, pieces }] of this.#reads.entries()) {
         const reaction = await client.read(bytes);
         if (stream !== this) return;
         const row = reads.rows[reads.rows.length - this.#number + i];
-        row?.cells[2].replaceWith(drawClient("Yours", runs, reaction));
+        if (row !== undefined) drawClient(row.cells[2], pieces, reaction);
         showLine(i + 1, reaction);
       }
-      tryAllSizes();
-      this.#fast = isLive() ? 0 : this.#number + FAST_READS;
+      tryAllSizes(client.isStopped);
       setRunning(client.last.failure === undefined);
     });
   }
 
   /** Says how far the stream and the clients are. */
-  tell(_changed?: unknown): void {
-    const say = (text: string) => {
-      // A status line is read out when it changes.
-      if (status.textContent !== visible(text)) {
-        status.textContent = visible(text);
-      }
-    };
-    const isOver = this.#end !== undefined;
+  tell(): void {
     for (const button of [run, step]) {
-      button.setAttribute("aria-disabled", `${isOver}`);
+      button.ariaDisabled = `${this.#end !== undefined}`;
     }
     showTally("ex1-tally", this.#ex1.last);
     showTally("soln-tally", this.#soln.last);
-    const { failure } = this.#ex1.last;
-    if (this.#end !== undefined) say(this.#describeEnd(this.#end));
-    else if (this.#trouble !== "") say(this.#trouble);
-    else if (failure !== undefined && isRunning) {
-      say("Your client has stopped. 01Soln reads on.");
-    } else if (failure !== undefined) {
-      say(`Your client ${describeFailure(this.#ex1.last)}`);
-    } else if (!isRunning) say("Paused.");
-    else if (this.#isLate) say("No bytes for 5 s. Waiting for the server.");
-    else say("Reading.");
+    const text = visible(this.#describe());
+    // A screen reader reads the line out when it changes.
+    if (status.textContent !== text) status.textContent = text;
   }
 
-  get #isOpen(): boolean {
-    if (this.#simulation !== undefined) return this.#end === undefined;
-    return this.#socket?.readyState === WebSocket.OPEN;
+  #describe(): string {
+    if (this.#end !== undefined) return this.#end || this.#describeEnd();
+    if (this.#trouble !== "") return this.#trouble;
+    const { failure, lost } = this.#ex1.last;
+    if (failure !== undefined) {
+      if (isRunning) return "Your client has stopped. 01Soln reads on.";
+      const why = lost > 0 ? `has thrown away ${count(lost)}, and ` : "";
+      return `Your client ${why}${failure}. Change the line.`;
+    }
+    if (!isRunning) return "Paused.";
+    const isLate = this.#isAsked && performance.now() - this.#asked > 4900;
+    return isLate ? "No bytes for 5 s. Waiting for the server." : "Reading.";
   }
 
-  /** Connects to the live stream, and says what the trouble is until there is a stream. */
+  /** Returns how a stream has ended that the server has closed, or that cannot be read. */
+  #describeEnd(): string {
+    const [left, right] = [this.#ex1.last, this.#soln.last];
+    const question = "Is another program than streamServer.ts on that port?";
+    if (right.failure !== undefined) {
+      return `This is no stream of frames: a client ${right.failure}. ${question}`;
+    }
+    if (this.#bytes === 0) {
+      return `The stream ended without a byte. ${question}`;
+    }
+    const rest = count(right.kept.length);
+    if (right.kept.length > 0) {
+      return `The stream ended inside a message, after ${rest} of it.`;
+    }
+    const messages = count(left.messages, "message");
+    const totals =
+      `The stream has ended. Your client has ${messages}, 01Soln has ${right.messages}.`;
+    if (left.failure !== undefined) return `${totals} Change the line.`;
+    if (left.lost > 0) {
+      const lost = count(left.lost);
+      return `${totals} It threw away ${lost}, and there was no error.`;
+    }
+    return isSolved() ? totals : `${totals} Does it with every size of a read?`;
+  }
+
+  /** Connects to the live stream. Tells the trouble until there is one. */
   #connect(trouble: string): void {
     this.#trouble = trouble;
+    const { host } = new URL(live!);
     const socket = this.#socket = new WebSocket(live!);
     socket.binaryType = "arraybuffer";
-    let isAccepted = false;
     socket.onopen = () => {
-      isAccepted = true;
-      if (this.#isWanted) this.ask();
-      else this.schedule();
-      // The program behind the page tells by then if it cannot connect.
-      setTimeout(() => {
-        if (stream !== this || !this.#isOpen) return;
-        this.tell(this.#trouble = "");
-      }, 300);
+      if (this.#isAsked) this.#send();
+      // If nothing listens, the program behind the page says so before that.
+      setTimeout(() => this.#goOn(), 300);
     };
     socket.onmessage = ({ data }) =>
       this.#inTurn(() => this.#show(new Uint8Array(data)));
-    socket.onclose = (event) => {
-      const { host } = new URL(live!);
-      if (!isAccepted && location.host !== host) {
-        const reason =
-          `This page may not read the stream from here. Open http://${host} on the computer that serves it.`;
-        this.#inTurn(() => this.#finish({ code: 1008, reason }));
-      } else {
-        this.#inTurn(() => this.#finish(event));
-      }
-    };
+    socket.onclose = ({ code, reason }) =>
+      this.#inTurn(() => {
+        if (this.#end !== undefined) return;
+        if (code === 1000) this.#finish();
+        else if (code === 4001) this.#retry(`${reason}.`);
+        else if (code === 4002) {
+          this.#finish(`The connection broke: ${reason}.`);
+        } else if (location.host === host) this.#retry(GONE);
+        else {this.#finish(
+            `The stream is not for this address. Open http://${host}, on the computer with the server.`,
+          );}
+      });
   }
 
-  /** Does one thing after the other: reads, and what a change needs. */
+  #goOn(): void {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#trouble = "";
+    this.tell();
+  }
+
+  #send(): void {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(size.value);
+  }
+
+  #retry(trouble: string): void {
+    this.#trouble = trouble;
+    this.#isAsked = false;
+    this.tell();
+    setTimeout(() => {
+      if (stream !== this) return;
+      if (this.#bytes > 0) startStream(trouble);
+      else this.#connect(trouble);
+    }, 1000);
+  }
+
+  /** Ends the stream for good. */
+  #finish(text = ""): void {
+    clearTimeout(this.#timer);
+    this.#end = text;
+    this.#socket?.close();
+    this.tell();
+  }
+
+  /** Does one thing after the other: what reads bring, and what a change takes. */
   #inTurn(work: () => Promise<void> | void): void {
-    this.#drawn = this.#drawn.then(() => stream === this ? work() : undefined);
+    this.#drawn = this.#drawn.then(() => {
+      if (stream === this) return work();
+    });
   }
 
   /** Draws what a read brings, and what the clients do with it. */
   async #show(bytes: Uint8Array): Promise<void> {
-    clearTimeout(this.#timer);
-    if (this.#number === 0) reads.replaceChildren();
-    this.#trouble = "";
-    this.#isLate = false;
-    const runs = this.#divider.divide(bytes).map(toRun);
+    const pieces = this.#divider.divide(bytes);
     const [left, right] = await Promise.all([
       this.#ex1.read(bytes),
       this.#soln.read(bytes),
     ]);
     if (stream !== this) return;
-    this.#number++;
-    if (this.#number <= MAX_READS) this.#reads.push({ bytes, runs });
-    else this.#reads.length = 0;
-    addRow(
-      this.#number > this.#fast,
-      element(
-        "td",
-        "number quiet",
-        `${this.#number}`,
-        element("small", "", ` byte ${this.#bytes}`),
-      ),
-      element("td", "", ...drawRead(runs)),
-      drawClient("Yours", runs, left),
-      drawClient("01Soln", runs, right),
-    );
+    if (this.#number === 0) reads.replaceChildren();
+    const isFollowed = isEndInView();
+    if (this.#number++ < MAX_READS) this.#reads.push({ bytes, pieces });
+    const { cells } = addRow();
+    const place = element("small", "", ` byte ${this.#bytes}`);
+    cells[0].append(`${this.#number}`, place);
+    drawRead(cells[1], pieces);
+    drawClient(cells[2], pieces, left);
+    drawClient(cells[3], pieces, right);
+    showLine(this.#number, left);
     this.#bytes += bytes.length;
     this.#isAsked = false;
-    showLine(this.#number, left);
-    if (right?.failure !== undefined) this.#finish({ code: 0, reason: "" });
-    if (left?.failure !== undefined) this.#fast = 0;
+    this.#trouble = "";
+    if (right?.failure !== undefined) this.#finish();
     setRunning(isRunning && left?.failure === undefined);
+    if (isFollowed) showEnd();
   }
-
-  /** Ends the stream, or tries to connect again if that can help. */
-  #finish({ code, reason }: { code: number; reason: string }): void {
-    if (this.#end !== undefined) return;
-    clearTimeout(this.#timer);
-    this.#isAsked = false;
-    if ([0, 1000, 1008, 4002].includes(code)) {
-      this.#end = { code, reason };
-      this.#socket?.close();
-    } else {
-      const trouble = code === 4001
-        ? `${reason}.`
-        : "The program behind this page has ended. Start it again: deno task web. The page then goes on by itself.";
-      this.#trouble = trouble;
-      this.#timer = setTimeout(() => {
-        if (this.#number > 0) startStream(0, trouble);
-        else this.#connect(trouble);
-      }, 1000);
-    }
-    this.tell();
-  }
-
-  #describeEnd({ code, reason }: { code: number; reason: string }): string {
-    const question = `Is another program than streamServer.ts on that port?`;
-    const { last: left } = this.#ex1;
-    const { last: right } = this.#soln;
-    if (right.failure !== undefined) {
-      return `This is no stream of frames: the client ${
-        describeFailure(right)
-      } ${question}`;
-    }
-    if (code === 4002) return `The connection broke: ${reason}`;
-    if (code !== 1000) return reason;
-    if (this.#number === 0) {
-      return `The stream has ended without a byte. ${question}`;
-    }
-    if (right.kept.length > 0) {
-      return `The stream has ended inside a message, after ${
-        count(right.kept.length, "byte")
-      } of it.`;
-    }
-    const totals = `The stream has ended. Your client has ${
-      count(left.messages, "message")
-    }, 01Soln has ${right.messages}.`;
-    if (left.failure !== undefined) return `${totals} Change the line.`;
-    if (left.lost > 0) {
-      return `${totals} It has thrown away ${
-        count(left.lost, "byte")
-      } without an error. Which line would keep them?`;
-    }
-    if (left.kept.length > 0) {
-      return `${totals} ${count(left.kept.length, "byte")} are left over.`;
-    }
-    if (isSolved()) return totals;
-    return `${totals} Does it with every read size?`;
-  }
-}
-
-/** Returns why a client cannot go on, to be read after its name. */
-function describeFailure({ failure, lost, isRight }: Reaction): string {
-  const { reason, header, offset } = failure!;
-  if (header === undefined) return reason;
-  const why = lost > 0 ? `has thrown away ${count(lost, "byte")}. It ` : "";
-  const what = isRight ? "cannot go on" : "has lost its place";
-  const where = offset === undefined ? "" : `at byte ${offset}, `;
-  return `${why}${what}: ${where}“${cells(header).join("")}” ${reason}.`;
-}
-
-/** Returns what to show of a part of a frame. */
-function toRun(piece: Piece): Run {
-  const { part, bytes, frame, arrived, total, payloadLength } = piece;
-  return {
-    kind: part === "header" && frame % 2 === 0 ? "next" : part,
-    bytes,
-    label: part === "invalid"
-      ? "not a header"
-      : payloadLength === undefined
-      ? `${part} ${frame}, ${arrived} of ${total}`
-      : `${part} ${frame}: ${count(payloadLength, "byte")} follow${
-        payloadLength === 1 ? "s" : ""
-      }`,
-  };
 }
 
 /** Draws the bytes of a read, and below them what they are. */
-function drawRead(runs: Run[]): HTMLElement[] {
-  const caption = element(
-    "p",
-    "caption",
-    ...runs.map(({ kind, label }) => element("span", kind, label)),
+function drawRead(cell: Element, pieces: Piece[]): void {
+  const labels = pieces.map((piece) =>
+    element("span", kindOf(piece), labelOf(piece))
   );
-  caption.setAttribute("aria-hidden", "true"); // The bytes have it as their name.
-  return [element("div", "read", ...runs.map(drawCells)), caption];
+  const caption = element("p", "caption", ...labels);
+  caption.ariaHidden = "true"; // A screen reader has it from the bytes.
+  cell.append(element("div", "read", ...drawPieces(pieces)), caption);
+}
+
+function drawPieces(pieces: Piece[]): HTMLElement[] {
+  return pieces.map((piece) =>
+    drawCells(piece.bytes, kindOf(piece), labelOf(piece))
+  );
+}
+
+/** Returns how a part of a frame is colored. */
+function kindOf({ part, frame }: Piece): string {
+  return part === "header" && frame % 2 === 0 ? "next" : part;
+}
+
+function labelOf({ part, frame, arrived, total }: Piece): string {
+  if (part === "invalid") return "not a header";
+  return `${part} ${frame}, ${arrived} of ${total}`;
 }
 
 /** Draws bytes as cells that a screen reader reads as one thing. */
-function drawCells({ kind, bytes, label }: Run): HTMLElement {
+function drawCells(bytes: Uint8Array, kind: string, label: string) {
   const shown = cells(bytes);
   const drawn = element(
     "span",
     "cells",
-    ...shown.map((cell) =>
-      element("span", cell.length > 1 ? `${kind} hex` : kind, cell)
-    ),
+    ...shown.map((cell) => element("span", kind, cell)),
   );
   drawn.setAttribute("role", "img");
   drawn.setAttribute("aria-label", `${label}: ${shown.join("")}`);
@@ -351,210 +308,122 @@ function cells(bytes: Uint8Array): string[] {
   });
 }
 
-/** Draws a client's column of a row: what it does with the read, or that it has stopped. */
-function drawClient(
-  name: string,
-  runs: Run[],
-  reaction: Reaction | undefined,
-): HTMLElement {
-  return element(
-    "td",
-    reaction === undefined ? "client stopped" : "client",
-    element("span", "who", name),
-    reaction === undefined
-      ? element("span", "hidden", "stopped")
-      : element("div", "", ...drawReaction(runs, reaction)),
+/** Draws what a client does with a read, or that it has stopped before. */
+function drawClient(cell: Element, pieces: Piece[], reaction?: Reaction): void {
+  const stopped: Note[] = [{ kind: "quiet", text: "stopped" }];
+  const { notes, kept } = reaction ?? { notes: stopped, kept: undefined };
+  cell.lastElementChild!.replaceChildren(
+    ...notes.map(({ kind, text, bytes, needs }) => {
+      const note = element("p", kind, `${visible(text).slice(0, MAX_TEXT)} `);
+      if (kind === "keeps") {
+        note.append(...drawPieces(lastOf(pieces, bytes!.length)));
+      } else if (bytes !== undefined) {
+        const color = kind === "has" ? kindOf(pieces[0]) : "invalid";
+        note.append(drawCells(bytes, color, "bytes"));
+      } else if (needs !== undefined) {
+        const bar = element("progress", "");
+        Object.assign(bar, { value: kept!.length, max: needs });
+        bar.ariaHidden = "true";
+        note.prepend(bar, " ");
+      }
+      return note;
+    }),
   );
 }
 
-function drawReaction(
-  runs: Run[],
-  { steps, kept, wanted, failure, isRight }: Reaction,
-): HTMLElement[] {
-  const drawn: HTMLElement[] = [];
-  /** Draws what is told, and the bytes that it is about. */
-  function tell(className: string, text: string, ...about: Run[]): void {
-    const bytes = element("span", "read", ...about.map(drawCells));
-    drawn.push(
-      element("p", className, text, ...about.length > 0 ? [bytes] : []),
-    );
-  }
-  const invalid = (bytes: Uint8Array): Run => (
-    { kind: "invalid", bytes, label: "bytes" }
-  );
-  const read = runs.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  const had = kept.length - read;
-  for (const step of steps) {
-    tell("message", visible(step.text).slice(0, 200));
-    const { lost } = compare(step);
-    if (lost === 0) continue;
-    tell(
-      "lost",
-      `throws away ${count(lost, "byte")}`,
-      invalid(step.before.subarray(step.end, step.end + lost)),
-    );
-  }
-  if (failure?.header !== undefined) {
-    tell("bad", "takes for a header", invalid(failure.header));
-    const what = isRight ? "cannot go on" : "has lost its place";
-    const { offset, reason } = failure;
-    const where = offset === undefined ? "this" : `at byte ${offset}`;
-    tell("failure", `✗ ${what}: ${where} ${reason}`);
-  } else if (failure !== undefined) {
-    tell("failure", `✗ ${failure.reason}`);
-  } else if (steps.length === 0) {
-    if (had > 0 && had < HEADER_LENGTH && wanted !== undefined) {
-      const { kind } = runs[0];
-      const bytes = kept.subarray(0, HEADER_LENGTH);
-      tell("", "has the header", { kind, bytes, label: "header" });
-    }
-    const max = wanted ?? HEADER_LENGTH;
-    const bar = element("progress", "");
-    Object.assign(bar, { value: kept.length, max });
-    bar.setAttribute("aria-hidden", "true");
-    const unit = wanted === undefined ? "header bytes" : "bytes";
-    tell("quiet", `has ${kept.length} of ${max} ${unit}`);
-    drawn.at(-1)!.prepend(bar);
-  } else {
-    const last = steps[steps.length - 1];
-    const { lost, again, isOther } = compare(last);
-    const text = `keeps ${count(kept.length, "byte")}`;
-    if (isOther) {
-      const rest = count(last.before.length - last.end, "byte");
-      tell("bad", `${text}, other than the ${rest} after the message`);
-    } else if (again > 0) {
-      tell(
-        "bad",
-        `${text}, ${again} of them printed already`,
-        invalid(kept.subarray(0, 48)),
-      );
-    } else if (kept.length > 0) {
-      tell("", text, ...slice(runs, read - kept.length));
-    } else if (lost === 0) {
-      tell("quiet", "no bytes after the message");
-    }
-  }
-  return drawn;
-}
-
-/** Returns the runs of a read from a byte on. */
-function slice(runs: Run[], start: number): Run[] {
-  let at = 0;
-  return runs.flatMap((run) => {
-    const bytes = run.bytes.subarray(Math.max(0, start - at));
-    at += run.bytes.length;
-    return bytes.length === 0 ? [] : [{ ...run, bytes }];
+/** Returns the pieces of the last bytes of a read. */
+function lastOf(pieces: Piece[], length: number): Piece[] {
+  let skipped = -length;
+  for (const { bytes } of pieces) skipped += bytes.length;
+  return pieces.flatMap((piece) => {
+    const bytes = piece.bytes.subarray(Math.max(0, skipped));
+    skipped -= piece.bytes.length;
+    return bytes.length > 0 ? [{ ...piece, bytes }] : [];
   });
 }
 
-/** Adds a row, and keeps the end in view unless the reader has scrolled back. */
-function addRow(isFollowed: boolean, ...columns: HTMLElement[]): void {
-  for (const column of columns) column.setAttribute("role", "cell");
-  const row = element("tr", "", ...columns);
-  row.setAttribute("role", "row");
-  const { bottom } = reads.getBoundingClientRect();
-  reads.append(row);
+function addRow(): HTMLTableRowElement {
+  const template = find<HTMLTemplateElement>("row");
+  reads.append(template.content.cloneNode(true));
   if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
-  if (isFollowed && bottom < innerHeight + 50) showEnd();
+  return reads.rows[reads.rows.length - 1];
+}
+
+function isEndInView(): boolean {
+  const { bottom } = reads.getBoundingClientRect();
+  return bottom < reads.closest("main")!.getBoundingClientRect().bottom + 50;
 }
 
 function showEnd(): void {
   reads.scrollIntoView({ block: "end" });
 }
 
-/** Shows in the table's head what a client has achieved. */
+/** Shows in the table's head how far a client is. */
 function showTally(id: string, { messages, lost, failure }: Reaction): void {
-  const tally = find(id);
-  tally.textContent = count(messages, "message") +
-    (failure !== undefined
-      ? ", then an error"
-      : lost > 0
-      ? `, ${count(lost, "byte")} lost`
-      : "");
-  tally.classList.toggle("bad", lost > 0 || failure !== undefined);
+  const more = failure !== undefined
+    ? ", then an error"
+    : lost > 0
+    ? `, ${count(lost)} lost`
+    : "";
+  find(id).textContent = count(messages, "message") + more;
+  find(id).className = more === "" ? "" : "bad";
 }
 
-/** The step that is shown around the line. */
-let shown: Step | undefined;
+/** Whether a step is shown around the line, and one after which there are bytes. */
+let shown: "" | "first" | "rest" = "";
 
 function clearLine(): void {
-  shown = undefined;
+  shown = "";
   for (const part of [before, after, values]) part.textContent = "";
 }
 
-/** Shows what the line does with its first message, and then with the first after which there are bytes. */
-function showLine(number: number, reaction: Reaction | undefined): void {
-  const hasRest = ({ before, end }: Step) => before.length > end;
-  if (reaction === undefined || shown !== undefined && hasRest(shown)) return;
+/** Shows what the line does with the first message, and then with the first that has bytes after it. */
+function showLine(number: number, reaction?: Reaction): void {
+  if (reaction === undefined || shown === "rest") return;
   const { steps, failure } = reaction;
-  const step = steps.find(hasRest) ?? (shown ? undefined : steps[0]);
-  const mistake = failure?.header === undefined ? failure?.reason : undefined;
-  if (step === undefined) {
-    if (mistake !== undefined) {
-      values.textContent = `Read ${number}: it ${mistake}`;
-    }
-    return;
+  const hasRest = steps.find(({ before, end }) => before.length > end);
+  const step = hasRest ?? (shown === "" ? steps[0] : undefined);
+  if (step !== undefined) {
+    shown = hasRest ? "rest" : "first";
+    drawLine(step);
+    const { before, end, after } = step;
+    const what = after ? `leaves ${after.length}` : failure;
+    values.textContent = `Read ${number}: received has ${
+      count(before.length)
+    }, and end is ${end}: ${before.length - end} more. Your line ${what}.`;
+  } else if (failure !== undefined) {
+    values.textContent = `Read ${number}: your client ${failure}.`;
   }
-  shown = step;
-  drawLine(step);
-  const rest = step.before.length - step.end;
-  values.textContent = `Read ${number}: received has ${
-    count(step.before.length, "byte")
-  }, and end is ${step.end}: ${rest} more. Your line ${
-    step.after === undefined || steps.length > 2 && mistake
-      ? mistake
-      : `leaves ${step.after.length}.`
-  }`;
 }
 
-/** Draws what `received` holds above the line, and below it what it holds then. */
+/** Draws what `received` holds before the line, and below it what it holds after. */
 function drawLine(step: Step): void {
-  const { end } = step;
-  const rest = step.before.subarray(end);
-  const left = step.after;
-  const { lost, again, isOther } = compare(step);
-  // Of a long payload, the beginning is left out.
-  const skipped = Math.max(0, end - 45);
+  const { end, after: left } = step;
+  const kind = isRight(step) ? "next" : "invalid";
   const strip = (kind: string, bytes: Uint8Array) =>
-    element(
-      "span",
-      kind,
-      cells(bytes).map((cell) => cell[1] ? "▫" : cell).join(""),
-    );
+    element("span", kind, cells(bytes).map((cell) => cell.slice(-1)).join(""));
   before.replaceChildren(
     "before ",
     strip("header", step.before.subarray(0, HEADER_LENGTH)),
-    strip("payload", step.before.subarray(HEADER_LENGTH + skipped, end)),
-    strip("invalid", rest.subarray(0, lost)),
-    strip("next", rest.subarray(lost)),
+    strip("payload", step.before.subarray(HEADER_LENGTH, end)),
+    strip(kind, step.before.subarray(end)),
   );
   if (left === undefined) return after.replaceChildren();
-  const isWrong = isOther || again > 0 || lost > 0;
-  const indent = left.length === 0 ? end : step.before.length - left.length;
-  const bytes = left.length > 0
-    ? strip(
-      isWrong ? "invalid" : "next",
-      left.subarray(Math.max(0, skipped - indent)),
-    )
-    : element("span", isWrong ? "invalid" : "next", "nothing");
+  const indent = left.length > 0 ? step.before.length - left.length : end;
   after.replaceChildren(
-    "after  ",
-    " ".repeat(Math.max(0, indent - skipped)),
-    bytes,
+    `after  ${" ".repeat(Math.max(0, indent))}`,
+    left.length > 0 ? strip(kind, left) : element("span", kind, "nothing"),
   );
 }
 
 /** Tries the line with every read size, in a Worker of its own. */
-async function tryAllSizes(): Promise<void> {
+async function tryAllSizes(isEndless = false): Promise<void> {
   trial?.end();
   const client = trial = new Learner({ ...ex1, line: line.value }, 1);
-  const found = await client.try({
-    server: sender(),
-    size: 1,
-    pace: Number(pace.value),
-  });
-  client.end();
+  const delivery = { server: sender(), size: 1, pace: Number(pace.value) };
+  const found = isEndless ? undefined : await client.try(delivery);
   if (trial !== client) return;
+  client.end();
   results = found;
   showResults();
   stream.tell();
@@ -568,79 +437,55 @@ function isSolved(): boolean {
 /** Shows how many messages the client gets with each read size. */
 function showResults(): void {
   const own = size.valueAsNumber;
+  const { messages, failsWith } = results ?? { messages: [] };
   seen.add(own);
   const isOpen = line.value !== ex1.line || seen.size === SIZES.length;
-  const messages = results?.messages ?? [];
   bars.replaceChildren(...SIZES.map((size, i) => {
     const isShown = isOpen || seen.has(size);
-    const number = messages[i] ?? 0;
-    const bar = element("i", !isShown ? "open" : number === 20 ? "full" : "");
-    bar.style.height = isShown ? `${Math.max(4, 5 * number)}%` : "100%";
-    if (size === own) bar.classList.add("own");
+    const number = isShown ? messages[i] ?? 0 : 20;
+    const bar = element("i", !isShown ? "" : number === 20 ? "good" : "bad");
+    bar.style.height = `${Math.max(4, 5 * number)}%`;
+    bar.ariaCurrent = `${size === own}`;
     return bar;
   }));
-  const number = messages[own - 1];
-  const full = SIZES.filter((_, i) => messages[i] === 20);
   const solved = isSolved();
   find("task").hidden = solved;
   find("editor").className = solved ? "good" : "bad";
   find("soln-line").textContent = solved ? soln.line : "";
-  result.replaceChildren();
+  const number = messages[own - 1];
   if (number === undefined) {
-    return result.append("The line does not come to an end.");
+    result.textContent = "The line does not come to an end.";
+    return;
   }
-  const isGood = number === 20;
-  const name = optionOf(sender());
-  result.append(
-    element("b", isGood ? "good" : "bad", `${number} of 20 messages`),
-    ` with ${count(own, "byte")} a read from the server that ${name}. `,
+  const full = messages.filter((number) => number === 20).length;
+  result.replaceChildren(
+    element("b", number === 20 ? "good" : "bad", `${number} of 20 messages`),
+    ` with ${count(own)} a read${isLive() ? ", simulated" : ""}. `,
+    !isOpen
+      ? "With which sizes does it get all 20? Guess, then drag."
+      : solved
+      ? "So with every size, and from every server: your client keeps its place. Put the line into streamClientEx1.ts. Then run: deno task exercise"
+      : failsWith !== undefined
+      ? `So with every size, but not if the ${nameOf(failsWith)}. Try it.`
+      : full > 0 && full < SIZES.length
+      ? `All of them with ${full} of the 80 sizes only. Why?`
+      : "",
   );
-  const text = !isOpen
-    ? "With which sizes will it get all 20? Guess, then drag."
-    : solved
-    ? `So with every size, and from every server: your client keeps its place. ${EXERCISE}`
-    : results?.failsWith !== undefined
-    ? `So with every size, but not from the server that ${
-      optionOf(results.failsWith)
-    }. Try it.`
-    : full.length === 0
-    ? "All of them with no size."
-    : full.length === SIZES.length
-    ? ""
-    : `All of them with some sizes only: ${ranges(full)}. Why?`;
-  result.append(element("span", "quiet", text));
-}
-
-/** Returns numbers in words: `1 to 3, 13`. */
-function ranges(numbers: number[]): string {
-  return numbers.filter((number) => !numbers.includes(number - 1)).map(
-    (start) => {
-      let end = start;
-      while (numbers.includes(end + 1)) end++;
-      return start === end ? `${start}` : `${start} to ${end}`;
-    },
-  ).join(", ");
-}
-
-/** Returns a number of things in words. */
-function count(number: number, unit: string): string {
-  return `${number} ${unit}${number === 1 ? "" : "s"}`;
 }
 
 function isLive(): boolean {
   return server.value === "live";
 }
 
-/** Returns the simulated server: of a live one, the page does not know when it sends. */
+/** Returns the simulated server to read from, or to try in place of a live one. */
 function sender(): Delivery["server"] {
   return isLive() ? "fast" : server.value as Delivery["server"];
 }
 
-function optionOf(name: string): string {
+function nameOf(name: Delivery["server"]): string {
   return server.querySelector(`[value=${name}]`)!.textContent!;
 }
 
-/** Returns a new element. */
 function element<K extends keyof HTMLElementTagNameMap>(
   name: K,
   className: string,
@@ -652,24 +497,24 @@ function element<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Returns the element of page.html that has an id. */
 function find<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
 /** Leaves the stream, and starts another. */
-function startStream(fast: number, trouble?: string): void {
+function startStream(trouble = `Connecting to ${address}.`): void {
   stream.close();
-  stream = new Stream(fast, trouble);
+  stream = new Stream(trouble);
   setRunning(isRunning);
 }
 
-/** Starts another stream at the reader's wish. */
-function restart(fast: number): void {
+/** Starts another stream because the reader wants one. */
+function restart(): void {
   reads.replaceChildren();
   clearLine();
   isRunning = true;
-  startStream(fast);
+  startStream();
+  showResults();
 }
 
 /** Pauses or goes on. */
@@ -687,9 +532,9 @@ const step = find<HTMLButtonElement>("step");
 const pace = find<HTMLSelectElement>("pace");
 const server = find<HTMLSelectElement>("server");
 const line = find<HTMLInputElement>("line");
+const size = find<HTMLInputElement>("size");
 const [before, after, values] = ["before", "after", "values"].map(find);
 const [result, bars] = ["result", "bars"].map(find);
-const size = find<HTMLInputElement>("size");
 
 const { ex1, soln, stream: live, address }: {
   ex1: Code;
@@ -697,28 +542,24 @@ const { ex1, soln, stream: live, address }: {
   stream?: string;
   address?: string;
 } = JSON.parse(find("data").textContent!);
-
-const loop = ex1.before.slice(ex1.before.indexOf("    while (received."))
-  .replace(/ *\/\/.*/g, "").replace(/^ {4}/gm, "").split("\n").slice(0, -1);
-find("print").textContent = loop.pop()!;
-find("context").textContent = `${loop.join("\n")}\n`;
-find("rest").textContent = "}";
+const loop = ex1.before.slice(ex1.before.indexOf("    while (received."));
+find("loop").textContent = loop.replace(/ *\/\/.*/g, "").replace(/^ {4}/gm, "");
 line.value = ex1.line;
 if (live !== undefined) {
   server.prepend(new Option(`live: ${address}`, "live", true, true));
 }
 
-/** The read sizes of which the reader has seen what they do with the first line. */
+/** The sizes of which the reader has seen what they do with the first line. */
 const seen = new Set<number>();
 let trial: Learner | undefined;
 let results: Results | undefined;
 let isRunning = true;
 readAddress();
-let stream = new Stream(0);
+let stream = new Stream(`Connecting to ${address}.`);
 setRunning(true);
 tryAllSizes();
 
-/** Takes the read size from the page's address, `#78`. */
+/** Takes the size of a read from the page's address, `#78`. */
 function readAddress(): void {
   const number = Number(location.hash.slice(1));
   if (SIZES.includes(number)) size.value = `${number}`;
@@ -726,36 +567,29 @@ function readAddress(): void {
 
 let typing: ReturnType<typeof setTimeout> | undefined;
 line.oninput = () => {
-  document.body.classList.add("changed");
   clearTimeout(typing);
   typing = setTimeout(() => stream.change(), 100);
 };
 run.onclick = () => {
-  if (run.getAttribute("aria-disabled") === "true") return;
   setRunning(!isRunning);
   if (isRunning) showEnd();
 };
 step.onclick = () => {
-  if (step.getAttribute("aria-disabled") === "true") return;
   setRunning(false);
   stream.ask();
 };
-find("restart").onclick = () => restart(0);
-size.oninput = () => {
-  restart(FAST_READS);
-  showResults();
-};
+find("restart").onclick = () => restart();
+size.oninput = () => restart();
 size.onchange = () => history.replaceState(null, "", `#${size.value}`);
 onhashchange = () => {
   readAddress();
-  restart(FAST_READS);
-  showResults();
+  restart();
 };
 pace.onchange = () => {
   stream.schedule();
   tryAllSizes();
 };
 server.onchange = () => {
-  restart(FAST_READS);
+  restart();
   tryAllSizes();
 };

@@ -1,6 +1,6 @@
 /**
- * Runs in a client's Worker, where an endless loop does not hang the page:
- * answers what web/learner.ts asks, one question at a time.
+ * Runs in a client's Worker, where an endless loop does not hang the page, and
+ * answers the questions of web/learner.ts, one at a time.
  *
  * @module
  */
@@ -8,41 +8,40 @@
 import { Client, type Program, type Reaction } from "./clients.ts";
 import { type Delivery, MESSAGES, Simulation, SIZES } from "./simulation.ts";
 
-/** A read for the client, or servers to try it with. */
-export type Question = { read: Uint8Array } | { trial: Delivery };
+/** Asks what the client does with a read, or how it does with every read size. */
+export interface Question {
+  read?: Uint8Array;
+  trial?: Delivery;
+}
+
+export interface Answer {
+  reaction?: Reaction;
+  results?: Results;
+  /** What the client has done so far, before the answer. */
+  progress?: Reaction;
+}
 
 /** How a client does with every read size. */
 export interface Results {
   /** How many of the 20 messages it gets with each size. */
   messages: number[];
-  /** A server with which it fails, if it gets all with every size from this one. */
+  /** If it gets all with every size: another server with which it does not. */
   failsWith?: Delivery["server"];
-}
-
-/** What the page gets. `unfinished` comes before the answer. */
-export interface Answer {
-  reaction?: Reaction;
-  results?: Results;
-  unfinished?: Reaction;
 }
 
 /** Answers the page, for a client that asks for `chunk` bytes a read. */
 export function serve(program: Program, chunk: number): void {
-  const page = self as unknown as {
-    postMessage(answer: Answer): void;
-    onmessage: (event: MessageEvent<Question>) => void;
+  const page = self as unknown as Worker;
+  const client = new Client(
+    program,
+    chunk,
+    (progress) => page.postMessage({ progress }),
+  );
+  page.onmessage = async ({ data }: MessageEvent<Question>) => {
+    const reaction = data.read && await client.read(data.read);
+    const results = data.trial && await tryAll(program, data.trial);
+    page.postMessage({ reaction, results } satisfies Answer);
   };
-  const client = new Client(program, chunk, (unfinished) => {
-    page.postMessage({ unfinished });
-  });
-  page.onmessage = async ({ data }) => {
-    page.postMessage(
-      "read" in data
-        ? { reaction: await client.read(data.read) }
-        : { results: await tryAll(program, data.trial) },
-    );
-  };
-  page.postMessage({}); // The script is JavaScript.
 }
 
 async function tryAll(program: Program, trial: Delivery): Promise<Results> {
@@ -60,19 +59,20 @@ async function tryAll(program: Program, trial: Delivery): Promise<Results> {
   return { messages };
 }
 
-/** Returns how many of the 20 messages a client prints. If it prints others, too, these are 19 at most. */
+/** Returns how many of the 20 messages a client prints, and 19 at most if it prints others too. */
 async function tryOne(program: Program, delivery: Delivery): Promise<number> {
   const client = new Client(program, delivery.size);
   const simulation = new Simulation(delivery.server);
-  const wanted = MESSAGES[delivery.server];
+  const sent = MESSAGES[delivery.server];
   const printed: string[] = [];
   while (true) {
     const read = simulation.read(delivery);
     if (read === null) break;
-    const { steps, failure } = await client.read(read);
-    printed.push(...steps.map(({ text }) => text));
+    const { notes, failure } = await client.read(read);
+    const messages = notes.filter(({ kind }) => kind === "message");
+    printed.push(...messages.map(({ text }) => text));
     if (failure !== undefined) break;
   }
-  if (printed.join("\n") === wanted.join("\n")) return 20;
-  return Math.min(19, wanted.filter((text) => printed.includes(text)).length);
+  if (printed.join("\n") === sent.join("\n")) return 20;
+  return Math.min(19, sent.filter((text) => printed.includes(text)).length);
 }
