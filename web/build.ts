@@ -1,59 +1,39 @@
 /**
  * Makes the page: one HTML file that needs nothing else. web/serve.ts serves
- * it, and `deno task page` writes it.
- *
- * ```shell
- * deno task page            # writes lesson.html
- * deno task page course.html
- * ```
+ * it, and `deno task page` writes it to lesson.html or another file.
  *
  * There is no bundler. Types become spaces, and every module becomes a script
- * of its own in which each line is where it is in its file, so that a breakpoint
- * set in the browser's debugger is where one expects it.
+ * of its own whose lines are those of its file, so that the browser's debugger
+ * shows framing.ts as it is.
  *
  * @module
  */
 
+import { parseArgs } from "@std/cli/parse-args";
 import { stripTypeScriptTypes } from "node:module";
 import { Script } from "node:vm";
-import { parseArgs } from "@std/cli/parse-args";
-import { findLoop } from "./clients.ts";
+import { type Code, findLoop } from "./clients.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-/** A stream that the page can read, apart from the simulated ones. */
-export interface Live {
-  /** The address of the WebSocket. */
-  stream: string;
-  /** The TCP server behind it, `127.0.0.1:9092`. */
-  address: string;
-}
-
-/** A module as a script of the page. */
-interface Module {
-  text: string;
-  names: string[];
-}
-
-/** Returns the page, and the policy that is part of it. */
+/**
+ * Returns the page, and the policy in it. With the address of a WebSocket, the
+ * page can read its stream, too: that of the TCP server at `address`.
+ */
 export async function buildPage(
-  live?: Live,
+  live?: { stream: string; address: string },
 ): Promise<{ html: string; policy: string }> {
   const modules = new Map<string, Module>();
   await addModule("web/worker.ts", modules);
-  const inWorker = modules.size; // these run in the page and in its Workers
+  const inWorker = modules.size; // These run in the page and in its Workers.
   await addModule("web/page.ts", modules);
   const scripts = Array.from(modules.values(), ({ text }) => text);
   const style = await read("web/page.css");
-  const [soln, changed] = await Promise.all(
-    ["streamClient01Soln.ts", "streamClientEx1.ts"].map(async (path) =>
-      findLoop(stripTypeScriptTypes(await read(path)))
-    ),
-  );
-  if (soln === undefined) throw new Error("streamClient01Soln.ts has changed");
-  // A learner may have written anything. The page then shows the exercise.
-  const ex1 = changed ??
+  const soln = await readClient("streamClient01Soln.ts");
+  if (soln === undefined) throw new Error("No loop in streamClient01Soln.ts");
+  const ex1 = await readClient("streamClientEx1.ts") ??
     { ...soln, line: "received = new Uint8Array();" };
+  const data = JSON.stringify({ ...live, ex1, soln });
 
   const policy = [
     "default-src 'none'",
@@ -67,81 +47,86 @@ export async function buildPage(
     "require-trusted-types-for 'script'",
     "trusted-types client",
   ].join("; ");
-  const head = `<meta http-equiv="Content-Security-Policy" content="${policy}">
-<style>${style}</style>`;
-  const data = JSON.stringify({ ...live, ex1, soln }).replaceAll(
-    "<",
-    "\\u003c",
+  const head = [
+    `<meta http-equiv="Content-Security-Policy" content="${policy}">`,
+    `<style>${style}</style>`,
+  ];
+  const body = scripts.map((text, i) =>
+    `<script${i < inWorker ? ' class="worker"' : ""}>${text}</script>`
   );
-  const body = [
-    `<script type="application/json" id="data">${data}</script>`,
-    ...scripts.map((text, i) =>
-      `<script${i < inWorker ? ' class="worker"' : ""}>${text}</script>`
-    ),
-  ].join("\n");
+  body.unshift(
+    `<script type="application/json" id="data">${
+      data.replaceAll("<", "\\u003c")
+    }</script>`,
+  );
   const html = (await read("web/page.html"))
-    .replace("<!-- head -->", () => head)
-    .replace("<!-- body -->", () => body);
+    .replace("<!-- head -->", () => head.join("\n"))
+    .replace("<!-- body -->", () => body.join("\n"));
   return { html, policy };
 }
 
-/** Adds a module to others, behind those that it imports. */
+/** A module as a script of the page, and what it exports. */
+interface Module {
+  text: string;
+  names: string[];
+}
+
+/** An import of values, when those of types are gone. */
+const IMPORT = /^import \{([\w\s,]*)\} from "(\.[^"]+)";/gm;
+
+/** The exports that the project uses. */
+const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
+
+/** Adds a module to others, after those that it imports. */
 export async function addModule(
   path: string,
   modules: Map<string, Module>,
+  readSource = read,
 ): Promise<void> {
-  const imports: [text: string, list: string, path: string][] = [];
-  const source = stripTypeScriptTypes(await read(path), { mode: "strip" });
-  for (const [text, list, from] of source.matchAll(IMPORT)) {
-    const { href } = new URL(from, new URL(path, ROOT));
-    imports.push([text, list, href.slice(ROOT.href.length)]);
-  }
-  modules.set(path, { text: "", names: [] }); // tells imports in a circle
-  let code = source;
-  for (const [text, list, from] of imports) {
-    if (!modules.has(from)) await addModule(from, modules);
-    for (const name of list.match(/\w+/g) ?? []) {
-      if (modules.get(from)?.names.includes(name)) continue;
-      throw new Error(
-        `${path} imports ${name}, which ${from} does not export before it`,
-      );
+  try {
+    let code = stripTypeScriptTypes(await readSource(path));
+    for (const [text, list, from] of code.matchAll(IMPORT)) {
+      const { href } = new URL(from, new URL(path, ROOT));
+      const other = href.slice(ROOT.href.length);
+      modules.set(path, { text: "", names: [] }); // for imports in a circle
+      if (!modules.has(other)) await addModule(other, modules, readSource);
+      for (const name of list.match(/\w+/g) ?? []) {
+        if (modules.get(other)?.names.includes(name)) continue;
+        throw new Error(`${other} does not export ${name} before`);
+      }
+      code = code.replace(text, `const {${list}} = modules["${other}"];`);
     }
-    code = code.replace(text, () => `const {${list}} = modules["${from}"];`);
-  }
-  const names: string[] = [];
-  code = code.replace(EXPORT, (_, declaration, name) => {
-    names.push(name);
-    return declaration;
-  });
-  const text = `"use strict"; (self.modules ??= {})["${path}"] = (() => {${code}
+    const names: string[] = [];
+    code = code.replace(EXPORT, (_, declaration, name) => {
+      names.push(name);
+      return declaration;
+    });
+    const text =
+      `"use strict"; (self.modules ??= {})["${path}"] = (() => {${code}
 return { ${names.join(", ")} };
 })();
 //# sourceURL=${path}
 `;
-  check(path, text);
-  modules.delete(path); // The order is that in which modules are complete.
-  modules.set(path, { text, names });
-}
-
-/** An import, when its types are gone. It may have several lines. */
-const IMPORT = /^import \{([\w\s,]*)\} from "(\.[^"]+)";/gm;
-
-/** An exported declaration. */
-const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
-
-/** Throws if a script is not one that a browser accepts inside HTML. */
-function check(path: string, text: string): void {
-  try {
-    new Script(text); // parses it: an import or export that is left is an error
+    new Script(text); // throws if it holds an import or export still
+    const [found] = /\bimport\(|<\/script|<!--/i.exec(text) ?? [];
+    if (found !== undefined) throw new Error(`It holds ${found}`);
+    modules.delete(path); // The order is that in which modules are complete.
+    modules.set(path, { text, names });
   } catch (error) {
-    throw new Error(`Cannot put ${path} into a page: ${error}`);
-  }
-  if (/<\/script|<!--/i.test(text)) {
-    throw new Error(`Cannot put ${path} into a page: it holds HTML`);
+    throw new Error(`Cannot add ${path}: ${(error as Error).message}`);
   }
 }
 
-/** Returns the source expression of a policy for an inline script or style. */
+/** Returns a client's code, or `undefined` if a learner has changed too much of it. */
+export async function readClient(path: string): Promise<Code | undefined> {
+  try {
+    return findLoop(stripTypeScriptTypes(await read(path)));
+  } catch {
+    return undefined; // It is not TypeScript yet.
+  }
+}
+
+/** Returns the source expression for an inline script or style in a policy. */
 async function hash(text: string): Promise<string> {
   const bytes = new TextEncoder().encode(text);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -159,28 +144,16 @@ function fail(message: string, code = 1): never {
 }
 
 if (import.meta.main) {
-  const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
+  const { _: files } = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
     string: ["_"],
-    boolean: ["help"],
-    alias: { h: "help" },
     unknown(arg) {
-      if (arg.startsWith("-")) fail(`unknown flag "${arg}". See --help`, 2);
+      if (arg.startsWith("-")) fail(`usage: deno task page [FILE]`, 2);
     },
   });
-  if (flags.help) {
-    console.log(
-      `Writes the page of the lesson, one HTML file that needs nothing else.
-
-USAGE:
-  deno task page [FILE]    (default: lesson.html)`,
-    );
-    Deno.exit();
-  }
-  const [file = "lesson.html", ...others] = flags._.map(String);
-  if (others.length > 0) fail(`one FILE, not "${others.join('" and "')}"`, 2);
+  if (files.length > 1) fail("usage: deno task page [FILE]", 2);
+  const [file = "lesson.html"] = files;
   try {
-    const { html } = await buildPage();
-    await Deno.writeTextFile(file, html);
+    await Deno.writeTextFile(`${file}`, (await buildPage()).html);
     console.error(`Wrote ${file}. Open it in a browser, or publish it`);
   } catch (error) {
     fail((error as Error).message);

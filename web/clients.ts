@@ -92,6 +92,19 @@ export type Program = (names: Record<string, unknown>) => {
   received(): Uint8Array;
 };
 
+/** Returns the text of a script's program. */
+export function programText({ before, line, after }: Code): string {
+  return `(names) => {
+const { Deno, HEADER_LENGTH, decodeHeader, print, chunk, concat, visible, utf8 } = names;
+const hostname = "127.0.0.1", port = 9092, verbose = false;
+let received = new Uint8Array(), bytes = 0;
+${before}
+${line}
+${after}
+return { receive, received: () => received };
+}`;
+}
+
 /** A client: a script that reads from a connection which is not a real one. */
 export class Client {
   readonly #script: ReturnType<Program>;

@@ -7,7 +7,7 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
 
-import { type Code, NOTHING, type Reaction } from "./clients.ts";
+import { type Code, NOTHING, programText, type Reaction } from "./clients.ts";
 import type { Delivery } from "./simulation.ts";
 import type { Answer, Question, Results } from "./worker.ts";
 
@@ -29,18 +29,10 @@ export class Learner {
   #stop = () => {};
 
   /** Starts a client that asks for `chunk` bytes a read. */
-  constructor({ before, line, after }: Code, chunk: number) {
+  constructor(code: Code, chunk: number) {
     const modules = Array.from(document.querySelectorAll("script.worker"));
     const source = `${modules.map((module) => module.textContent).join("\n")}
-modules["web/worker.ts"].serve((names) => {
-const { Deno, HEADER_LENGTH, decodeHeader, print, chunk, concat, visible, utf8 } = names;
-const hostname = "127.0.0.1", port = 9092, verbose = false;
-let received = new Uint8Array(), bytes = 0;
-${before}
-${line}
-${after}
-return { receive, received: () => received };
-}, ${chunk});`;
+modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
     const url = URL.createObjectURL(new Blob([source]));
     this.#worker = new Worker(policy?.createScriptURL(url) ?? url);
     this.#worker.onerror = (event) => {
