@@ -3,21 +3,16 @@
 import nodeAssert from "node:assert/strict";
 
 /** A class, as the operand of `instanceof`. */
-// deno-lint-ignore no-explicit-any
-export type Class<T> = abstract new (...args: any[]) => T;
+export type Class<T> = abstract new (...args: never[]) => T;
 
 /** Throws unless `condition` is truthy. */
-export function assert(condition: unknown, message = ""): asserts condition {
-  nodeAssert(condition, message);
+export function assert(condition: unknown, msg = ""): asserts condition {
+  nodeAssert(condition, msg);
 }
 
 /** Throws unless the two are deeply equal. */
-export function assertEquals<T>(
-  actual: T,
-  expected: T,
-  message?: string,
-): void {
-  nodeAssert.deepEqual(actual, expected, message);
+export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
+  nodeAssert.deepEqual(actual, expected, msg);
 }
 
 /** Throws unless `actual` is an instance of `type`. */
@@ -25,8 +20,7 @@ export function assertInstanceOf<T>(
   actual: unknown,
   type: Class<T>,
 ): asserts actual is T {
-  if (actual instanceof type) return;
-  nodeAssert.fail(`Not a ${type.name}: ${Deno.inspect(actual)}`);
+  nodeAssert(actual instanceof type, `Not a ${type.name}: ${String(actual)}`);
 }
 
 /** Throws unless `actual` matches `expected`. */
@@ -39,10 +33,7 @@ export function assertStringIncludes(actual: string, expected: string): void {
   nodeAssert(actual.includes(expected), `Not in "${actual}": "${expected}"`);
 }
 
-/**
- * Returns what `fn` throws. Throws unless that is an `errorClass` whose message
- * contains `text`.
- */
+/** Returns what `fn` throws: an `errorClass` whose message contains `text`. */
 export function assertThrows<E = unknown>(
   fn: () => unknown,
   errorClass?: Class<E>,
@@ -56,7 +47,7 @@ export function assertThrows<E = unknown>(
   nodeAssert.fail("Expected the function to throw");
 }
 
-/** Returns what the promise of `fn` rejects with, as {@linkcode assertThrows} does. */
+/** Returns what the promise rejects with, as {@linkcode assertThrows} does. */
 export async function assertRejects<E = unknown>(
   fn: () => PromiseLike<unknown>,
   errorClass?: Class<E>,

@@ -1,9 +1,4 @@
-/**
- * Stands in for `@std/cli/parse-args`: `--name=value`, `--name value`, `--name`,
- * `-n` and operands, but not several letters after one dash.
- *
- * @module
- */
+/** Stands in for `@std/cli/parse-args`. @module */
 
 /** The options of the real function that this project uses. */
 export interface ParseOptions<S extends string, B extends string, D> {
@@ -25,7 +20,7 @@ export type Args<S extends string, B extends string, D> =
   & { [name in B]: boolean }
   & { _: (string | number)[] };
 
-/** Parses a command line. Everything after `--` is an operand. */
+/** Parses a command line. Takes no `-abc`, and numbers as texts. */
 export function parseArgs<
   S extends string = never,
   B extends string = never,
@@ -37,6 +32,7 @@ export function parseArgs<
   const strings = new Set<string>(options.string);
   const booleans = new Set<string>(options.boolean);
   const aliases = new Map(Object.entries(options.alias ?? {}));
+  const isKept = (arg: string) => options.unknown?.(arg) !== false;
 
   const flags: Record<string, unknown> = { ...options.default };
   for (const name of booleans) flags[name] ??= false;
@@ -55,19 +51,14 @@ export function parseArgs<
     const [flag, long, text, letter] = FLAG.exec(arg) ?? [];
     const name = aliases.get(long ?? letter) ?? long ?? letter;
 
-    if (flag !== undefined && booleans.has(name)) {
+    if (flag === undefined) {
+      if (isKept(arg)) operands.push(arg);
+    } else if (booleans.has(name)) {
       flags[name] = (text ?? takeNext(/^(true|false)$/)) !== "false";
-      continue;
-    }
-    const value = flag === undefined ? arg : text ?? takeNext(/^[^-]/);
-    if (flag !== undefined && strings.has(name)) {
-      flags[name] = value ?? "";
-    } else if (options.unknown?.(arg) === false) {
-      continue;
-    } else if (flag !== undefined) {
-      flags[name] = toValue(value ?? true);
     } else {
-      operands.push(strings.has("_") ? arg : toValue(arg));
+      const value = text ?? takeNext(/^[^-]/);
+      if (strings.has(name)) flags[name] = value ?? "";
+      else if (isKept(arg)) flags[name] = value ?? true;
     }
   }
   if (end !== -1) operands.push(...args.slice(end + 1));
@@ -76,10 +67,3 @@ export function parseArgs<
 
 /** Matches `--name`, `--name=text` and `-n`. */
 const FLAG = /^--([^=]+)(?:=(.*))?$|^-(.)$/s;
-
-/** Returns a number for a text that is one. */
-function toValue(text: string | true): string | number | true {
-  if (text === true || text.trim() === "") return text;
-  const number = Number(text);
-  return Number.isFinite(number) ? number : text;
-}

@@ -1,11 +1,10 @@
 /**
- * Gets `@std` before anything imports it: the packages from JSR, or the stand-ins
- * beside this file if JSR does not deliver. Every task in deno.json runs this
- * first. From the second time on it reads one file and says nothing. To start
- * again, delete `vendor/`.
+ * Gets `@std` for every other task of deno.json: the packages from JSR, or the
+ * stand-ins beside this file if JSR does not deliver. From the second time on it
+ * reads one file and says nothing. To start again, delete `vendor/`.
  *
  * Deno takes a member of the workspace for the package of the same name, and
- * deno.json makes every folder in `vendor/offline/` a member. So a stand-in is in
+ * deno.json makes the folders in `vendor/offline/` members. So a stand-in is in
  * use when there is a folder for it.
  *
  * @module
@@ -26,7 +25,7 @@ export const STAND_INS = [
 const vendor = new URL("../vendor/", import.meta.url);
 const members = new URL("offline/", vendor);
 
-/** Says what `vendor/` is for. It is written last, so a setup that was stopped starts again. */
+/** It is written last, so a setup that was stopped starts again. */
 const marker = new URL("setup.txt", vendor);
 const wanted = JSON.stringify([config.imports, STAND_INS]);
 
@@ -38,9 +37,8 @@ async function setUp(): Promise<void> {
     await Deno.remove(members, { recursive: true }).catch(() => {}); // none
   } else {
     await useStandIns();
-    console.error(`setup: ${fault}`);
-    console.error("setup: the stand-ins in offline/ are used instead");
-    console.error("setup: to ask JSR again, delete vendor/");
+    console.error(`setup: ${fault}
+setup: using the stand-ins in offline/ (to ask JSR again, delete vendor/)`);
   }
   await write(marker, wanted);
   console.error("setup: done");
@@ -53,8 +51,8 @@ async function download(): Promise<string | undefined> {
   );
   const timeout = AbortSignal.timeout(limit * 1000);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    // Without deno.json, Deno knows of no members. A network's login page may
-    // have been kept in the place of a package, so everything is loaded again.
+    // Without deno.json, Deno knows of no members. It loads everything again, as
+    // it may have kept the login page of a network in the place of a package.
     args: ["cache", "--no-config", "--vendor", "--reload", ...modules],
     cwd: new URL("../", import.meta.url),
     env: { NO_COLOR: "1", FORCE_COLOR: "" },
@@ -68,11 +66,13 @@ async function download(): Promise<string | undefined> {
 }
 
 async function useStandIns(): Promise<void> {
+  if (members.pathname.includes("[")) {
+    throw new Error("Deno finds no member in a folder with [ in its name");
+  }
   for (const [name, path, file] of STAND_INS) {
     const exports = { [path]: `./../../../offline/${file}` };
     const member = { name: `@std/${name}`, exports };
-    // deno fmt checks it, as it is a file of the project.
-    const text = JSON.stringify(member, null, 2) + "\n";
+    const text = JSON.stringify(member, null, 2) + "\n"; // as deno fmt wants it
     await write(new URL(`${name}/deno.json`, members), text);
   }
 }
@@ -85,12 +85,10 @@ async function write(file: URL, text: string): Promise<void> {
   await Deno.rename(part, file);
 }
 
-if (import.meta.main) {
-  const found = await Deno.readTextFile(marker).catch(() => "");
-  if (found !== wanted) {
-    await setUp().catch((error) => {
-      console.error(`error: cannot write to vendor/: ${error.message}`);
-      Deno.exit(1);
-    });
-  }
+const isMain = import.meta.main;
+if (isMain && await Deno.readTextFile(marker).catch(() => "") !== wanted) {
+  await setUp().catch((error) => {
+    console.error(`error: cannot set up vendor/: ${error.message}`);
+    Deno.exit(1);
+  });
 }

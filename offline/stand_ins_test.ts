@@ -40,15 +40,9 @@ Deno.test("an assertion throws an AssertionError if it fails, and only then", as
   }
 });
 
-Deno.test("an assertion that fails says the message that it was given", () => {
-  for (
-    const check of [() => assert(0, "<a>"), () => assertEquals(1, 2, "<a>")]
-  ) {
-    assertThrows(check, Error, "<a>");
-  }
-});
-
-Deno.test("assertThrows and assertRejects return the error", async () => {
+Deno.test("assertions say what they are given, and return the error that they expect", async () => {
+  assertThrows(() => assert(0, "<a>"), Error, "<a>");
+  assertThrows(() => assertEquals(1, 2, "<a>"), Error, "<a>");
   equal(assertThrows(fail, TypeError).message, "Invalid URL: '7'");
   equal((await assertRejects(reject, TypeError)).message, "Invalid URL: '7'");
   await rejects(assertRejects(fail as never)); // it throws, and rejects nothing
@@ -62,8 +56,7 @@ const COMMAND_LINES: [line: string, flags?: object, ...unknown: string[]][] = [
   ["--host= --port -1", { host: "", port: "" }, "-1"],
   ["--port --quiet", { port: "", quiet: true }],
   ["--port 1 --port 2 3", { port: "2" }, "3"],
-  ["--port true", { port: "true" }],
-  ["--port=1\n2", { port: "1\n2" }],
+  ["--port true --host=1\n2", { port: "true", host: "1\n2" }],
   ["--quiet yes -h", { quiet: true, help: true }, "yes"],
   ["--quiet=no --help --help false", { quiet: true }],
   ["--quiet=false --h", { help: true }],
@@ -87,22 +80,19 @@ Deno.test("parseArgs reads the flags it knows, and hands over what it does not",
   }
 });
 
-Deno.test("parseArgs keeps what is unknown if it may, and numbers as numbers", () => {
-  const args = ["a", "--y", "8", "--z", "--s", "9", "", "7"];
+Deno.test("parseArgs keeps what is unknown if it may", () => {
+  const args = ["a", "--x", "y", "--s", "9", "", "--z"];
   const flags = parseArgs(args, { string: ["s"] });
-  assertEquals<object>(flags, { _: ["a", "", 7], y: 8, z: true, s: "9" });
-  assertEquals<unknown>(parseArgs(["7"], { string: ["_"] })._, ["7"]);
+  assertEquals<object>(flags, { _: ["a", ""], x: "y", s: "9", z: true });
 });
 
 Deno.test("colors can be turned off, and are off if NO_COLOR is set", () => {
-  const codes = "[1m-[22m [2m-[22m [31m-[39m [32m-[39m [36m-[39m";
-  const styled = Deno.noColor ? "- - - - -" : codes.replaceAll("[", "\x1b[");
-  const draw = () => [bold, dim, red, green, cyan].map((style) => style("-"));
-  assertEquals(draw().join(" "), styled);
+  const draw = () => red(bold("a") + dim("b") + green("c") + cyan("d") + "e");
+  const codes = "[31m[1ma[22m[2mb[22m[32mc[31m[36md[31me[39m";
+  const styled = Deno.noColor ? "abcde" : codes.replaceAll("[", "\x1b[");
+  assertEquals(draw(), styled);
   setColorEnabled(false);
-  assertEquals(draw().join(" "), "- - - - -");
+  assertEquals(draw(), "abcde");
   setColorEnabled(true);
-  assertEquals(draw().join(" "), styled);
-  const nested = `\x1b[31ma\x1b[32mb\x1b[31mc\x1b[39m`;
-  assertEquals(red(`a${green("b")}c`), Deno.noColor ? "abc" : nested);
+  assertEquals(draw(), styled);
 });

@@ -1,6 +1,6 @@
 /**
- * Plays VS Code's debugger: starts the scripts with the arguments of
- * .vscode/launch.json, and speaks the protocol of Deno's inspector with them.
+ * Plays VS Code's debugger: starts a client with the arguments of
+ * .vscode/launch.json, and speaks the protocol of Deno's inspector with it.
  *
  * @module
  */
@@ -10,114 +10,102 @@ import { SourceMap } from "node:module";
 import launch from "../.vscode/launch.json" with { type: "json" };
 import vscodeTasks from "../.vscode/tasks.json" with { type: "json" };
 import config from "../deno.json" with { type: "json" };
-import { type Script, startProcess, test, until, within } from "./testing.ts";
+import {
+  type Script,
+  startProcess,
+  startServer,
+  test,
+  until,
+} from "./testing.ts";
 
-const { configurations } = launch;
+const FILE = "streamClient01Soln.ts";
 
-test("A debugger at line 13 of streamClient01Soln.ts sees each read in msg", async () => {
-  await using server = startConfiguration("Server", "--port=0", "--interval=0");
-  (await Debugger.attach(server)).detach();
-  const [, port] = await server.stderr.waitFor(/^Listening on .*:(\d+)$/m);
+test("a debugger at line 13 of streamClient01Soln.ts sees each read in msg", async () => {
+  await using server = await startServer(["--interval=0"]);
+  const { runtimeArgs } = launch.configurations
+    .find(({ name }) => name === "Client 01 Soln")!;
+  const args = runtimeArgs.map((arg) => arg.replace(/:\d{4}$/, ":0"));
+  await using client = startProcess(
+    [Deno.execPath(), ...args, FILE, ...server.flags],
+  );
+  const inspector = await Inspector.attach(client);
+  await inspector.setBreakpoint(13);
 
-  await using client = startConfiguration("Client 01 Soln", `--port=${port}`);
-  const debug = await Debugger.attach(client);
-  await debug.setBreakpoint("streamClient01Soln.ts", 13);
-  await debug.resume();
-  assertEquals(await debug.readLocal("msg"), "29        The ti");
-  await debug.resume();
-  assertMatch(String(await debug.readLocal("msg")), /^me is \d{10}$/);
-  debug.detach();
+  assertEquals(await inspector.readAtStop("msg"), "29        The ti");
+  assertMatch(await inspector.readAtStop("msg"), /^me is \d{10}$/);
+  inspector.detach();
   const { code, stdout } = await client.result();
-  assertEquals(code, 0);
   assertMatch(stdout, /^(M:29 {8}The time is \d{10}\.\d{6}\n){20}$/);
+  assertEquals(code, 0);
 });
 
-Deno.test("launch.json gives each script the permissions of its task in deno.json, and an inspector port of its own", () => {
-  const commands = Object.values(config.tasks).map(({ command }) => command);
-  for (const { runtimeArgs, program, attachSimplePort } of configurations) {
+Deno.test("launch.json gives each script the permissions of its task in deno.json", () => {
+  const commands = Object.values(config.tasks)
+    .map(({ command }) => command.split(" && ").at(-1));
+  for (
+    const { runtimeArgs, program, attachSimplePort } of launch.configurations
+  ) {
     const [run, inspect, ...permissions] = runtimeArgs;
     const file = program.replace("${workspaceFolder}/", "");
-    const command = ["deno task -q setup && deno", run, ...permissions, file]
-      .join(" ");
+    const command = ["deno", run, ...permissions, file].join(" ");
     assert(commands.includes(command), command);
+    // A port of its own, so that a server and a client are debugged at once.
     assertEquals(inspect, `--inspect-brk=127.0.0.1:${attachSimplePort}`);
   }
-  const ports = configurations.map(({ attachSimplePort }) => attachSimplePort);
-  assertEquals(new Set(ports).size, configurations.length);
+  const ports = launch.configurations.map((one) => one.attachSimplePort);
+  assertEquals(new Set(ports).size, ports.length);
 });
 
-Deno.test("launch.json starts the client when the server says that it listens", () => {
-  const [{ name, pattern }] = configurations.flatMap(
-    ({ serverReadyAction }) => serverReadyAction ?? [],
-  );
-  assertMatch("Listening on 127.0.0.1:9092", new RegExp(pattern));
-  assert(configurations.some((one) => one.name === name), name);
-});
-
-Deno.test("tasks.json has tasks of deno.json, and the one that F5 runs first", () => {
-  for (const { label, command, args } of vscodeTasks.tasks) {
-    assertEquals([command, ...args], ["deno", "task", label]);
-    assert(label in config.tasks, label);
-  }
-  const labels = vscodeTasks.tasks.map(({ label }) => label);
-  for (const { preLaunchTask } of configurations) {
-    assert(labels.includes(preLaunchTask), preLaunchTask);
+Deno.test("launch.json runs setup first, and a client when the server listens", () => {
+  const [{ label, command, args }] = vscodeTasks.tasks;
+  assertEquals([command, ...args].join(" "), `deno task ${label}`);
+  assert(label in config.tasks);
+  const names = launch.configurations.map(({ name }) => name);
+  for (const one of launch.configurations) {
+    assertEquals(one.preLaunchTask, label);
+    if (one.serverReadyAction === undefined) continue;
+    const { pattern, name } = one.serverReadyAction;
+    assertMatch("Listening on 127.0.0.1:9092", RegExp(pattern));
+    assert(names.includes(name), name);
   }
 });
-
-/** Starts a script as VS Code does, but for the port of the inspector, and with more flags. */
-function startConfiguration(name: string, ...flags: string[]): Script {
-  const { runtimeArgs, attachSimplePort, program } = configurations
-    .find((one) => one.name === name)!;
-  return startProcess([
-    Deno.execPath(),
-    ...runtimeArgs.map((arg) => arg.replace(`:${attachSimplePort}`, ":0")),
-    program.replace("${workspaceFolder}", "."),
-    ...flags,
-  ]);
-}
 
 /** The debugger's side of the Chrome DevTools Protocol. */
-class Debugger {
+class Inspector {
   readonly #socket: WebSocket;
-  /** Every request so far, by its id. */
-  readonly #requests = new Map<number, PromiseWithResolvers<Json>>();
-  /** The programs that the debuggee has loaded, by file name. */
-  readonly #scripts = new Map<string, Json>();
-  #pause = Promise.withResolvers<Json>();
+  /** All that has arrived. */
+  readonly #messages: Json[] = [];
+  #calls = 0;
+  #stops = 0;
 
   /** Connects to a program that waits for a debugger, and stops it before its first statement. */
-  static async attach(script: Script): Promise<Debugger> {
-    const [, url] = await script.stderr.waitFor(
-      /^Debugger listening on (ws:\S+)/m,
-    );
-    const socket = new WebSocket(url);
-    const opened = Promise.withResolvers<unknown>();
-    socket.onopen = opened.resolve;
-    await within(opened.promise, () => url);
-    const debug = new Debugger(socket);
-    await debug.#request("Runtime.enable");
-    await debug.#request("Debugger.enable");
-    // Deno ignores this if it arrives too early.
-    let isPaused = false;
-    debug.#pause.promise.then(() => isPaused = true);
+  static async attach({ stderr }: Script): Promise<Inspector> {
+    const [, url] = await stderr.waitFor(/^Debugger listening on (ws:\S+)/m);
+    const inspector = new Inspector(url);
+    await until(() => url, () => inspector.#socket.readyState === 1);
+    await inspector.#call("Runtime.enable");
+    await inspector.#call("Debugger.enable");
     await until(() => "a stop at the start", async () => {
-      await debug.#request("Runtime.runIfWaitingForDebugger");
-      return isPaused;
+      // Deno ignores this if it arrives too early.
+      await inspector.#call("Runtime.runIfWaitingForDebugger");
+      return inspector.#find("Debugger.paused") !== undefined;
     });
-    return debug;
+    inspector.#stops++;
+    return inspector;
   }
 
-  private constructor(socket: WebSocket) {
-    this.#socket = socket;
-    socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
+  private constructor(url: string) {
+    this.#socket = new WebSocket(url);
+    this.#socket.onmessage = ({ data }) =>
+      this.#messages.push(JSON.parse(data));
   }
 
-  /** Sets a breakpoint at the beginning of a line of TypeScript. */
-  async setBreakpoint(file: string, line: number): Promise<void> {
-    const { scriptId, sourceMapURL } = this.#scripts.get(file);
+  /** Sets a breakpoint at the beginning of a line of TypeScript, and runs on. */
+  async setBreakpoint(line: number): Promise<void> {
+    const { scriptId, sourceMapURL } =
+      this.#messages.find(({ params }) => params?.url?.endsWith(FILE)).params;
     const map = new SourceMap(await (await fetch(sourceMapURL)).json());
-    const { locations } = await this.#request(
+    const { locations } = await this.#call(
       "Debugger.getPossibleBreakpoints",
       { start: { scriptId, lineNumber: 0 } },
     );
@@ -125,26 +113,20 @@ class Debugger {
       const origin = map.findEntry(location.lineNumber, location.columnNumber);
       return "originalLine" in origin && origin.originalLine === line - 1;
     });
-    assert(location !== undefined, `${file} does nothing at line ${line}`);
-    await this.#request("Debugger.setBreakpoint", { location });
+    await this.#call("Debugger.setBreakpoint", { location });
   }
 
-  async resume(): Promise<void> {
-    this.#pause = Promise.withResolvers();
-    await this.#request("Debugger.resume");
-  }
-
-  /** Waits for the next stop, and reads a variable of the innermost block there. */
-  async readLocal(name: string): Promise<unknown> {
-    const { callFrames: [frame] } = await within(
-      this.#pause.promise,
+  /** Runs to the next stop, and reads a variable of the innermost block there. */
+  async readAtStop(name: string): Promise<string> {
+    await this.#call("Debugger.resume");
+    const { callFrames: [frame] } = await until(
       () => "a stop",
+      () => this.#find("Debugger.paused", this.#stops)?.params ?? null,
     );
-    const [scope] = frame.scopeChain;
-    assertEquals(scope.type, "block");
-    const { result } = await this.#request("Runtime.getProperties", {
-      objectId: scope.object.objectId,
-    });
+    this.#stops++;
+    const [{ type, object: { objectId } }] = frame.scopeChain;
+    assertEquals(type, "block");
+    const { result } = await this.#call("Runtime.getProperties", { objectId });
     return result.find((property: Json) => property.name === name)?.value.value;
   }
 
@@ -153,21 +135,18 @@ class Debugger {
     this.#socket.close();
   }
 
-  #request(method: string, params: Json = {}): Promise<Json> {
-    const id = this.#requests.size + 1;
-    const request = Promise.withResolvers<Json>();
-    this.#requests.set(id, request);
-    this.#socket.send(JSON.stringify({ id, method, params }));
-    return within(request.promise, () => `the answer to ${method}`);
+  #find(method: string, index = 0): Json {
+    return this.#messages.filter((one) => one.method === method)[index];
   }
 
-  #receive({ id, result, error, method, params }: Json): void {
-    if (error === undefined) this.#requests.get(id)?.resolve(result);
-    else this.#requests.get(id)?.reject(new Error(error.message));
-    if (method === "Debugger.scriptParsed") {
-      this.#scripts.set(params.url.split("/").at(-1), params);
-    }
-    if (method === "Debugger.paused") this.#pause.resolve(params);
+  async #call(method: string, params: Json = {}): Promise<Json> {
+    const id = ++this.#calls;
+    this.#socket.send(JSON.stringify({ id, method, params }));
+    const answer = await until(
+      () => `the answer to ${method}`,
+      () => this.#messages.find((one) => one.id === id) ?? null,
+    );
+    return answer.result;
   }
 }
 
