@@ -177,6 +177,7 @@ class Stream {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       if (this.#isAsked) this.#send();
+      else this.schedule();
       // If nothing listens, the program behind the page says so before that.
       setTimeout(() => this.#goOn(), 300);
     };
