@@ -205,7 +205,7 @@ test("the trace draws each read, and fails if the stream is not whole", async ()
   const cases: [stream: string, drawn: string, error: string][] = [
     [frames.join(""), drawn, ""],
     [`${frames.join("")}12 `, `${drawn}[12·`, "byte 39"],
-    ["HTTP/1.1 400 Bad", "?HTTP/1.1 400 Ba?|?d?", "HTTP/1.1"],
+    ["HTTP/1.1 400 Bad", "?HTTP/1.1 400 Ba?", "HTTP/1.1"],
   ];
   for (const [stream, drawn, error] of cases) {
     await using server = await serveBytes(stream);
