@@ -13,8 +13,8 @@ import { bold, setColorEnabled } from "@std/fmt/colors";
 import { exitOnSignals, fail, kill, startDeno } from "./processes.ts";
 
 async function main(): Promise<void> {
-  const paced = await startServer("0.1");
-  const fast = await startServer("0");
+  const paced = await startServer("--interval=0.1");
+  const fast = await startServer("--interval=0");
 
   heading("streamClientEx1.ts, with a message every 0.1 s");
   await runClient("streamClientEx1.ts", paced);
@@ -26,7 +26,9 @@ async function main(): Promise<void> {
   heading("What the servers printed");
   for (const server of [paced, fast]) {
     kill(server.process);
-    console.log(abbreviate(await server.output));
+    const lines = (await server.output).trimEnd().split("\n");
+    console.log(lines.slice(0, 3).join("\n"));
+    console.log(`… ${lines.length - 3} more`);
   }
   heading("What the difference means");
   console.log(
@@ -48,11 +50,8 @@ interface Server {
 }
 
 /** Starts a server on a free port, and waits until it listens. */
-async function startServer(interval: string): Promise<Server> {
-  const process = startDeno([
-    ...["run", "--quiet", "--allow-net=127.0.0.1", "streamServer.ts"],
-    ...["--port=0", `--interval=${interval}`],
-  ]);
+async function startServer(pace: string): Promise<Server> {
+  const process = startDeno([...RUN, "streamServer.ts", "--port=0", pace]);
   const output = new Response(process.stdout).text();
   let said = "";
   const lines = process.stderr.pipeThrough(new TextDecoderStream());
@@ -66,31 +65,20 @@ async function startServer(interval: string): Promise<Server> {
 
 /** Runs a client to its end. Returns whether it succeeded. */
 async function runClient(file: string, { port }: Server): Promise<boolean> {
-  const args = ["--allow-net=127.0.0.1", file, `--port=${port}`];
-  const client = startDeno(["run", "--quiet", ...args], "inherit");
+  const client = startDeno([...RUN, file, `--port=${port}`], "inherit");
   return (await client.status).success;
-}
-
-/** Returns the first and the last message of each client, and how many are between them. */
-function abbreviate(output: string): string {
-  return output.trimEnd().replaceAll(
-    /^(\d+ .*\n)((?:\d+ .*\n)+)(?=\d+ )/gm,
-    (_, first: string, others: string) =>
-      `${first}… ${others.split("\n").length - 1} more …\n`,
-  );
 }
 
 function heading(text: string): void {
   console.log(`\n${bold(`== ${text} ==`)}`);
 }
 
-const [arg] = Deno.args.filter((arg) => arg !== "--");
-if (arg === "-h" || arg === "--help") {
-  console.log("Runs the server and both clients: deno task demo");
-  Deno.exit();
+const RUN = ["run", "--quiet", "--allow-net=127.0.0.1"];
+
+if (Deno.args.some((arg) => arg !== "--")) {
+  fail("deno task demo takes no arguments", 2);
 }
-if (arg !== undefined) fail("this program takes no arguments", 2);
 setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
 exitOnSignals();
-await main();
+await main().catch((error) => fail(error.message)); // such as a full disk
 Deno.exit();

@@ -20,6 +20,7 @@ import { exitOnSignals, fail, kill, startDeno } from "./processes.ts";
 import { Divider, draw, visible } from "./reading.ts";
 
 const FRUITS = ["almond", "banana", "cherry", "damson", "lychee", "orange"];
+/** Different texts: with their headers, each is longer than a read of 16 bytes. */
 const NUMBERED = Array.from(Array(24), (_, i) => `${FRUITS[i % 6]} ${2 ** i}`);
 
 /** All deliveries, the simplest first, as the first failure is explained. */
@@ -27,83 +28,78 @@ export const DELIVERIES: Delivery[] = [
   delivery(
     "one by one",
     NUMBERED.slice(0, 6),
-    "message",
     "Each message comes alone here, in two reads. Which bytes does your client have after each of them, and which are done with when the message has been printed?",
   ),
   delivery(
     "header cut in two",
     FRUITS,
-    8,
     "A read may bring less than a header. When may your client look at the length, and what does it do until then?",
+    { cut: 8 },
   ),
   delivery(
     "byte by byte",
     FRUITS.slice(0, 3),
-    1,
     "A read may bring a single byte. Does your client keep what it has, header or text, until the rest has come?",
+    { cut: 1 },
   ),
   delivery(
     "all together",
     NUMBERED,
-    Infinity,
     "A read may bring the end of one message and the beginning of the next. Where are the bytes after the end? In the exercise, `end` counts in all that was received, and `buffer` holds the last read only.",
+    { cut: Infinity },
   ),
   delivery(
     "several messages in one read",
     ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"],
-    48,
     "When a message has been taken out, what is left may hold another complete one. Does your client look again before it waits for more bytes?",
+    { cut: 48 },
   ),
   delivery(
     "sizes 5000, 11, 10, 9, 1 and 0 bytes",
     [5000, 11, 10, 9, 1, 0].map((size) => "z".repeat(size)),
-    "message",
     "A message may be much longer than a read, shorter than a header, or empty. How many bytes follow the header of an empty message, and when is it complete?",
   ),
   delivery(
     "text outside ASCII",
     ["🙂🚲🙂🚲🙂", "Grüße", "мир", "語言"],
-    3,
     "The header counts bytes. In UTF-8 a character such as ü or 🙂 takes 2 to 4 of them, and a read may end inside one. What does your client count, and when does it turn bytes into text?",
+    { cut: 3 },
   ),
   delivery(
     "end of stream, before any message",
     [],
-    "message",
     "A server may end the stream before its first message. Then nothing is wrong, and the exit code is 0. What does your client do at the end of the stream?",
   ),
   delivery(
     "end of stream, inside a message",
     FRUITS.slice(0, 3),
-    "message",
     "The stream breaks off inside a message here. That message must not be printed, and the exit code must not be 0: Deno.exit(1). How does your client know that bytes are missing?",
-    "incomp",
+    { incomplete: "incomp" },
   ),
   delivery(
     "odd cuts",
     NUMBERED.slice(0, 18),
-    7,
     "Pieces end anywhere. Does what your client prints depend on how many bytes a read happens to bring?",
+    { cut: 7 },
   ),
 ];
 
 /**
  * Returns messages, and the pieces in which their stream is sent: one for each
- * message, or of so many bytes. The question is for those whose client fails.
- * After `incomplete`, the first part of one more message, the stream breaks off.
+ * message, or of `cut` bytes. After `incomplete`, which is the first part of one
+ * more message, the stream breaks off.
  */
 function delivery(
   name: string,
   messages: string[],
-  cut: "message" | number,
   question: string,
-  incomplete = "",
+  { cut = 0, incomplete = "" } = {},
 ) {
   let pieces = messages.map((text) => encodeFrame(text));
   if (incomplete !== "") {
     pieces.push(encodeFrame(`${incomplete}lete`).subarray(0, -4));
   }
-  if (cut !== "message") {
+  if (cut > 0) {
     const stream = Uint8Array.from(pieces.flatMap((frame) => [...frame]));
     pieces = [];
     for (let at = 0; at < stream.length; at += cut) {
@@ -209,18 +205,15 @@ export function judge(
   const surplus = [...messages, incomplete].find((text) =>
     text !== "" && others.some((line) => wordsAround(text, line) === label)
   );
-  const isWhole = right === messages.length && surplus === undefined;
-  const hasEndedWell = (code === 0) === (incomplete === "");
-  if (isWhole && hasEndedWell && stopped === undefined) {
-    return { right, others };
-  }
-  const end = stopped !== undefined
-    ? `but the client ${stopped}, and was stopped`
+  const problem = stopped !== undefined
+    ? `the client ${stopped} and was stopped`
     : surplus !== undefined
-    ? `but "${surplus}" was printed as well`
-    : `and the exit code is ${code}`;
-  const fault = `${right} of ${messages.length} messages are right, ${end}`;
-  return { fault, right, others };
+    ? `"${surplus}" was printed as well`
+    : right < messages.length || (code === 0) !== (incomplete === "")
+    ? `the exit code is ${code}`
+    : undefined;
+  const count = `${right} of ${messages.length} messages are right`;
+  return { fault: problem && `${count}; ${problem}`, right, others };
 }
 
 /** Returns the letters around a text in a line, or `undefined` if the text is not there. */
@@ -237,7 +230,7 @@ async function check(file: string): Promise<boolean> {
   const source = await Deno.readTextFile(file)
     .catch(({ message }) => fail(`cannot read a file (${visible(message)})`));
   console.log(`Checking ${visible(basename(file))}`);
-  const program = await placeBesideFraming(file, source);
+  const program = placeBesideFraming(file, source);
   let passed = 0;
   let details: string | undefined;
   let other: string | undefined;
@@ -261,7 +254,7 @@ async function check(file: string): Promise<boolean> {
   }
   if (isRight && other !== undefined) {
     console.log(
-      `\nThere are other lines on stdout, such as "${visible(other)}".`,
+      `\nOther lines are on stdout, too, such as "${visible(other)}".`,
     );
     console.log("Print notes of your own on stderr, with console.error.");
   }
@@ -306,19 +299,14 @@ function wrap(text: string): string {
 }
 
 /** Returns the file to run: a copy, if the client needs framing.ts beside it. */
-async function placeBesideFraming(
-  file: string,
-  source: string,
-): Promise<string> {
+function placeBesideFraming(file: string, source: string): string {
   if (dirname(file) === ROOT || !source.includes('"./framing.ts"')) return file;
-  const folder = await Deno.makeTempDir({ prefix: "exercise_" });
-  addEventListener(
-    "unload",
-    () => Deno.removeSync(folder, { recursive: true }),
-  );
+  const folder = Deno.makeTempDirSync({ prefix: "exercise_" });
+  const remove = () => Deno.removeSync(folder, { recursive: true });
+  globalThis.addEventListener("unload", remove);
   const copy = `${folder}/${basename(file)}`;
-  await Deno.copyFile(file, copy);
-  await Deno.copyFile(`${ROOT}/framing.ts`, `${folder}/framing.ts`);
+  Deno.copyFileSync(file, copy);
+  Deno.copyFileSync(`${ROOT}/framing.ts`, `${folder}/framing.ts`);
   return copy;
 }
 
@@ -359,9 +347,7 @@ async function main(): Promise<void> {
   const files = flags._.map((name) => resolve(start, `${name}`));
   if (files.length === 0) files.push(`${ROOT}/streamClientEx1.ts`);
   let isRight = true;
-  for (const file of files) {
-    isRight = await check(file) && isRight;
-  }
+  for (const file of files) isRight = await check(file) && isRight;
   Deno.exit(isRight ? 0 : 1);
 }
 

@@ -12,6 +12,7 @@ import {
   freePort,
   runScript,
   serveBytes,
+  type Task,
   test,
 } from "../tests/testing.ts";
 import { DELIVERIES, type Delivery, judge, tryOut } from "./exercise.ts";
@@ -20,17 +21,9 @@ const SOLUTION = await Deno.readTextFile(
   new URL("../streamClient01Soln.ts", import.meta.url),
 );
 
-/** Right clients in other styles. */
-const RIGHT = [
-  SOLUTION,
-  `import { parseArgs } from "@std/cli/parse-args";
-  import { FrameDecoderStream } from "./framing.ts";
-  const { port } = parseArgs(Deno.args, { string: ["port"] });
-  const { readable } = await Deno.connect({ port: Number(port) });
-  for await (const text of readable.pipeThrough(new FrameDecoderStream())) {
-    console.log("text:", new TextDecoder().decode(text));
-  }`,
-  `const connection = await Deno.connect({ port: Number(Deno.args[3]) });
+/** A right client that uses nothing of the project, and prints at the end. */
+const OWN = `
+  const connection = await Deno.connect({ port: Number(Deno.args[3]) });
   const all = [];
   for await (const bytes of connection.readable) all.push(...bytes);
   const text = (from, to) =>
@@ -39,10 +32,9 @@ const RIGHT = [
   for (let end; at + 10 <= all.length; at = end) {
     end = at + 10 + parseInt(text(at, at + 10));
     if (end > all.length) break;
-    console.log(text(at, at + 10), text(at + 10, end), "at", at);
+    console.log(text(at, at + 10), text(at + 10, end));
   }
-  Deno.exit(at < all.length ? 1 : 0);`,
-];
+  Deno.exit(at < all.length ? 1 : 0);`;
 
 /** What wrong clients have in place of a part of the solved one, and how each fails in a delivery. */
 const WRONG: Record<string, Record<string, [delivery: string, RegExp]>> = {
@@ -109,7 +101,7 @@ test("the checker passes right clients, and finds what is wrong with others", as
       runs.push([edited(part, by), delivery, fault]);
     }
   }
-  for (const source of RIGHT) {
+  for (const source of [SOLUTION, OWN]) {
     for (const delivery of DELIVERIES) runs.push([source, delivery, /^$/]);
   }
   const rest = runs.entries();
@@ -127,22 +119,17 @@ test("the checker passes right clients, and finds what is wrong with others", as
   await Deno.remove(folder, { recursive: true });
 });
 
-/** Ways in which learners print a message. */
-const STYLES: ((text: string, header: string, i: number) => string)[] = [
+/** Ways to print a message: right ones, and what wrong clients do. */
+type Style = (text: string, header: string, i: number) => string;
+const STYLES: Style[] = [
   (text) => text,
   (text, header) => `Message:${header}${text}`,
-  (text, header) => `${header} ${text}`,
-  (text, header) => `${parseInt(header)}${text}`,
-  (text, _, i) => `#${i}: '${text}'`,
+  (text, header) => `${parseInt(header)}${text} (after ${header})\r`,
+  (text, _, i) => `#${i}: \x1b[32m'${text}'\x1b[0m\n`,
   (text, header) => JSON.stringify({ header, text }),
-  (text, header) => `${text} (${parseInt(header)} bytes)`,
   (text, header) => `Header: ${header}\nText: ${text}`,
-  (text) => `-----\n${text}\n`,
-  (text) => `\x1b[32m${text}\x1b[0m\r`,
 ];
-
-/** Ways in which wrong clients print messages. */
-const WRONG_STYLES: typeof STYLES = [
+const WRONG_STYLES: Style[] = [
   (text) => `M:${text}9`, // with a byte of the next header
   (text) => `M:${text.slice(1)}`,
   (text) => `M:${text}\nM:${text}`,
@@ -150,18 +137,24 @@ const WRONG_STYLES: typeof STYLES = [
   (text, _, i) => i === 0 ? "" : `M:${text}`,
 ];
 
+/** Returns what is wrong with a client that prints in a style and ends as it should. */
+function faultOf(style: Style, delivery: Delivery): string | undefined {
+  const lines = delivery.messages.flatMap((text, i) => {
+    const length = new TextEncoder().encode(text).length;
+    return style(text, `${length}`.padEnd(10), i).split("\n");
+  });
+  const code = delivery.incomplete === "" ? 0 : 1;
+  return judge(delivery, { lines, code, stderr: "" }).fault;
+}
+
 Deno.test("the checker judges what is printed, not how", () => {
   for (const delivery of DELIVERIES.filter(({ messages }) => messages[0])) {
-    const faultOf = (style: typeof STYLES[number]) => {
-      const lines = delivery.messages.flatMap((text, i) => {
-        const length = new TextEncoder().encode(text).length;
-        return style(text, `${length}`.padEnd(10), i).split("\n");
-      });
-      const code = delivery.incomplete === "" ? 0 : 1;
-      return judge(delivery, { lines, code, stderr: "" }).fault;
-    };
-    for (const style of STYLES) assertEquals(faultOf(style), undefined);
-    for (const style of WRONG_STYLES) assert(faultOf(style), `${style}`);
+    for (const style of STYLES) {
+      assertEquals(faultOf(style, delivery), undefined);
+    }
+    for (const style of WRONG_STYLES) {
+      assert(faultOf(style, delivery), `${style}`);
+    }
   }
 });
 
@@ -185,16 +178,16 @@ test("the exercise reports on files of another folder, whatever FORCE_COLOR says
 
 test("the exercise and the trace say what is wrong with an argument", async () => {
   const port = `${freePort()}`;
-  const server = `deno task server --port ${port}`;
-  for (
-    const [task, args, code, fact] of [
-      ["exercise", ["--seed"], 2, "--seed"],
-      ["exercise", ["nobody.ts"], 1, "nobody.ts"],
-      ["exercise", ["docs"], 1, "directory"],
-      ["trace", ["--chunk=0"], 2, "--chunk"],
-      ["trace", ["--", "--port", port], 1, server],
-    ] as const
-  ) assertError(await runScript(task, [...args]), code, fact);
+  const cases: [Task, string[], code: number, fact: string][] = [
+    ["exercise", ["--seed"], 2, "--seed"],
+    ["exercise", ["nobody.ts"], 1, "nobody.ts"],
+    ["exercise", ["docs"], 1, "directory"],
+    ["trace", ["--chunk=0"], 2, "--chunk"],
+    ["trace", ["--", "--port", port], 1, "deno task server"],
+  ];
+  for (const [task, args, code, fact] of cases) {
+    assertError(await runScript(task, args), code, fact);
+  }
 });
 
 test("the trace draws each read, and fails if the stream is not whole", async () => {

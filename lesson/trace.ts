@@ -3,13 +3,11 @@
  * header and which payload.
  *
  * ```text
- * read 1    16 bytes  [29········](The ti
- * read 2    16 bytes  me is 1795392089
  * read 3    16 bytes  .695505)[29·······
+ * read 4    16 bytes  ·](The time is 179
  * ```
  *
  * ```shell
- * deno task trace
  * deno task trace --chunk 39
  * ```
  *
@@ -38,52 +36,32 @@ async function trace(): Promise<void> {
   decoder.end();
 }
 
-/** Returns what an error means, and what to do about it if that is known. */
-function explain(error: Error): string {
-  if (!(error instanceof Deno.errors.ConnectionRefused)) {
-    return `${address}: ${visible(error.message)}`;
-  }
-  const command = "deno task server" +
-    (hostname === "127.0.0.1" ? "" : ` --hostname ${hostname}`) +
-    (port === 9092 ? "" : ` --port ${port}`);
-  return `nothing listens on ${address}. Start the server first, in another terminal: ${command}`;
-}
-
-const USAGE = `Draws what each read from streamServer.ts brings.
-
-USAGE:
-  deno task trace [OPTIONS]
-
-OPTIONS:
-  --hostname <HOST>  the server's address (default: 127.0.0.1)
-  --port <PORT>      the server's port (default: 9092)
-  --chunk <BYTES>    bytes to ask for per read (default: 16)
-  -h, --help         print this help`;
-
 const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
   string: ["hostname", "port", "chunk"],
   boolean: ["help"],
   alias: { h: "help" },
   default: { hostname: "127.0.0.1", port: "9092", chunk: "16" },
-  unknown(arg) {
-    fail(`unknown argument "${visible(arg)}". See --help`, 2);
-  },
+  unknown: (arg) =>
+    fail(`unknown argument "${visible(arg)}". The flags: --help`, 2),
 });
 if (flags.help) {
-  console.log(USAGE);
+  console.log(`Draws what each read from streamServer.ts brings.
+
+  --hostname <HOST>  the server's address (default: 127.0.0.1)
+  --port <PORT>      its port (default: 9092)
+  --chunk <BYTES>    bytes to ask for in each read (default: 16)
+  -h, --help         print this help`);
   Deno.exit();
 }
 const { hostname } = flags;
-if (hostname === "") fail("--hostname takes a name or an IP address", 2);
 const port = integer("port", 65_535);
 const chunk = integer("chunk", 2 ** 24);
-const address = `${hostname.replace(/.*:.*/, "[$&]")}:${port}`;
 
 /** Returns the value of a flag that takes an integer. */
 function integer(name: "port" | "chunk", max: number): number {
   const text = flags[name];
   const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= max) return value;
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   fail(
     `--${name} takes an integer from 1 to ${max}, not "${visible(text)}"`,
     2,
@@ -93,5 +71,11 @@ function integer(name: "port" | "chunk", max: number): number {
 try {
   await trace();
 } catch (error) {
-  fail(explain(error as Error));
+  const { message } = error as Error;
+  const address = `${hostname}:${port}`;
+  if (!(error instanceof Deno.errors.ConnectionRefused)) {
+    fail(`cannot trace ${address}: ${visible(message)}`);
+  }
+  const start = `deno task server --hostname ${hostname} --port ${port}`;
+  fail(`nothing listens on ${address}. Start a server there: ${start}`);
 }
