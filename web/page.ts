@@ -169,6 +169,7 @@ class Stream {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       if (this.#isAsked) socket.send(size.value);
+      else this.schedule();
       // If nothing listens, the program behind the page says so before that.
       setTimeout(() => socket.readyState === 1 && this.#goOn(), 300);
     };
