@@ -150,7 +150,9 @@ class Stream {
   /** Returns how a stream has ended that the server has closed, or that cannot be read. */
   #describeEnd(): string {
     const [{ messages }, soln] = [this.#ex1.last, this.#soln.last];
-    if (this.#bytes === 0) return `There came no byte. ${QUESTION}`;
+    if (this.#bytes === 0) {
+      return `The stream ended without a byte. ${QUESTION}`;
+    }
     if (soln.failure !== undefined) {
       return `This is no stream of frames: a client ${soln.failure}. ${QUESTION}`;
     }
