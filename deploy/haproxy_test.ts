@@ -30,14 +30,12 @@ test(
       SERVER_2: `127.0.0.1:${two.address.port}`,
     };
     const command = ["haproxy", "-db", "-f", "deploy/haproxy.cfg"];
-    await using proxy = startProcess(command, {
-      env,
-      shell: "ulimit -n $(ulimit -Hn)",
-    });
-    const isUp = () => connectMany(port, 1).then(() => true, () => false);
-    await until(() => `HAProxy ${proxy.stderr.quote()}`, isUp);
+    await using proxy = startProcess(command, { env });
+    using early = await until(
+      () => `HAProxy: ${proxy.stderr.text}`,
+      () => connectMany(port, 20).catch(() => null),
+    );
 
-    using early = await connectMany(port, 20);
     const readers = early.map((client) => new FrameReader(client));
     await Promise.all(readers.map((reader) => readMessages(reader, 1)));
     let ended = 0;
@@ -48,9 +46,7 @@ test(
     assertEquals((await one.stop()).code, 0);
     await until(() => `the end of half, not ${ended}`, () => ended >= 8);
     using late = await connectMany(port, 5);
-    for (const client of late) {
-      assertEquals((await readMessages(new FrameReader(client), 1)).length, 1);
-    }
+    for (const client of late) await readMessages(new FrameReader(client), 1);
     assert(ended <= 12 && !two.hasEnded, `${ended} of 20 have ended`);
 
     assertEquals((await two.stop()).code, 0);

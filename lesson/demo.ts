@@ -10,15 +10,11 @@
  */
 
 import { bold, setColorEnabled } from "@std/fmt/colors";
-import { fail, printOrEnd, readFlags } from "./command_line.ts";
-import { exitOnSignals, kill, startDeno } from "./processes.ts";
-
-const RUN = ["run", "--quiet", "--allow-net=127.0.0.1"];
+import { exitOnSignals, fail, kill, startDeno } from "./processes.ts";
 
 async function main(): Promise<void> {
-  setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
-  const paced = await startServer();
-  const fast = await startServer("--interval", "0");
+  const paced = await startServer("--interval=0.1");
+  const fast = await startServer("--interval=0");
 
   heading("streamClientEx1.ts, with a message every 0.1 s");
   await runClient("streamClientEx1.ts", paced);
@@ -30,10 +26,12 @@ async function main(): Promise<void> {
   heading("What the servers printed");
   for (const server of [paced, fast]) {
     kill(server.process);
-    printOrEnd(abbreviate(await server.output));
+    const lines = (await server.output).trimEnd().split("\n");
+    console.log(lines.slice(0, 3).join("\n"));
+    console.log(`… ${lines.length - 3} more`);
   }
   heading("What the difference means");
-  printOrEnd(
+  console.log(
     `TCP carries bytes, not messages: one read may bring the end of one message and
 the beginning of the next. Only a client that keeps this beginning keeps its
 place in the stream. Ex1 ${
@@ -47,13 +45,13 @@ place in the stream. Ex1 ${
 interface Server {
   process: Deno.ChildProcess;
   port: string;
-  /** Everything that the server prints to stdout. */
+  /** All that the server prints to stdout. */
   output: Promise<string>;
 }
 
 /** Starts a server on a free port, and waits until it listens. */
-async function startServer(...args: string[]): Promise<Server> {
-  const process = startDeno([...RUN, "streamServer.ts", "--port=0", ...args]);
+async function startServer(pace: string): Promise<Server> {
+  const process = startDeno([...RUN, "streamServer.ts", "--port=0", pace]);
   const output = new Response(process.stdout).text();
   let said = "";
   const lines = process.stderr.pipeThrough(new TextDecoderStream());
@@ -67,32 +65,20 @@ async function startServer(...args: string[]): Promise<Server> {
 
 /** Runs a client to its end. Returns whether it succeeded. */
 async function runClient(file: string, { port }: Server): Promise<boolean> {
-  const client = startDeno([...RUN, file, "--port", port], "inherit");
+  const client = startDeno([...RUN, file, `--port=${port}`], "inherit");
   return (await client.status).success;
 }
 
-/** Returns the first and the last message for each client, and how many are between them. */
-function abbreviate(output: string): string {
-  return output.trimEnd().replaceAll(
-    /^(\d+ .*\n)((?:\d+ .*\n)+)(?=\d+ )/gm,
-    (_, first: string, others: string) =>
-      `${first}… ${others.split("\n").length - 1} more …\n`,
-  );
-}
-
 function heading(text: string): void {
-  printOrEnd(`\n${bold(`== ${text} ==`)}`);
+  console.log(`\n${bold(`== ${text} ==`)}`);
 }
 
-const USAGE = `Runs the server and both clients, and shows what happens.
+const RUN = ["run", "--quiet", "--allow-net=127.0.0.1"];
 
-USAGE:
-  deno task demo
-
-OPTIONS:
-  -h, --help  print this help`;
-
-readFlags(USAGE, {});
+if (Deno.args.some((arg) => arg !== "--")) {
+  fail("deno task demo takes no arguments", 2);
+}
+setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
 exitOnSignals();
-await main();
+await main().catch((error) => fail(error.message)); // such as a full disk
 Deno.exit();

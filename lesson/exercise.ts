@@ -1,223 +1,354 @@
 /**
- * Checks clients of the exercise. Each runs as a process of its own, against
+ * Checks clients of the exercise. Each runs as a process of its own against
  * servers that deliver messages in ten ways, and is judged by what it prints and
- * how it ends. The texts are new for every run, and `--seed` repeats them.
+ * how it ends. The exit code is 0 if every client passes everything.
  *
  * ```shell
  * deno task exercise
  * deno task exercise solutions/ada.ts
- * deno task exercise solutions/*.ts
- * deno task exercise --serve "random cuts" --seed 7
  * ```
- *
- * The exit code is 0 if every client passes everything, otherwise 1.
  *
  * @module
  */
 
-import { green, red, setColorEnabled } from "@std/fmt/colors";
-import {
-  fail,
-  MAX_SEED,
-  printOrEnd,
-  randomSeed,
-  readFlags,
-  readInteger,
-} from "./command_line.ts";
-import { deliver, makeDeliveries, randomFrom } from "./exercise_deliveries.ts";
-import {
-  findPrograms,
-  load,
-  type Program,
-  typeCheck,
-} from "./exercise_files.ts";
-import { report } from "./exercise_report.ts";
-import { startAll, type Trial } from "./exercise_runs.ts";
-import { judge } from "./exercise_verdict.ts";
-import { exitOnSignals } from "./processes.ts";
+import { parseArgs } from "@std/cli/parse-args";
+import { bold, green, red, setColorEnabled } from "@std/fmt/colors";
+import { basename, dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { encodeFrame } from "../framing.ts";
+import { exitOnSignals, fail, kill, startDeno } from "./processes.ts";
+import { Divider, draw, visible } from "./reading.ts";
 
-/** What came of a client. */
-interface Result {
-  program: Program;
-  /** Why it cannot be started, if it cannot. */
-  obstacle?: string;
-  trials: Trial[];
-  /** How many of the trials it passed. */
-  passed: number;
-  /** What TypeScript says about it. */
-  typeError?: string;
+const FRUITS = ["almond", "banana", "cherry", "damson", "lychee", "orange"];
+/** Different texts: with their headers, each is longer than a read of 16 bytes. */
+const NUMBERED = Array.from(Array(24), (_, i) => `${FRUITS[i % 6]} ${2 ** i}`);
+
+/** All deliveries, the simplest first, as the first failure is explained. */
+export const DELIVERIES: Delivery[] = [
+  delivery(
+    "one by one",
+    NUMBERED.slice(0, 6),
+    "Each message comes alone here, in two reads. Which bytes does your client have after each of them, and which are done with when the message has been printed?",
+  ),
+  delivery(
+    "header cut in two",
+    FRUITS,
+    "A read may bring less than a header. When may your client look at the length, and what does it do until then?",
+    { cut: 8 },
+  ),
+  delivery(
+    "byte by byte",
+    FRUITS.slice(0, 3),
+    "A read may bring a single byte. Does your client keep what it has, header or text, until the rest has come?",
+    { cut: 1 },
+  ),
+  delivery(
+    "all together",
+    NUMBERED,
+    "A read may bring the end of one message and the beginning of the next. Where are the bytes after the end? In the exercise, `end` counts in all that was received, and `buffer` holds the last read only.",
+    { cut: Infinity },
+  ),
+  delivery(
+    "several messages in one read",
+    ["ab", "cd", "ef", "gh", "ij", "kl", "mn", "op"],
+    "When a message has been taken out, what is left may hold another complete one. Does your client look again before it waits for more bytes?",
+    { cut: 48 },
+  ),
+  delivery(
+    "sizes 5000, 11, 10, 9, 1 and 0 bytes",
+    [5000, 11, 10, 9, 1, 0].map((size) => "z".repeat(size)),
+    "A message may be much longer than a read, shorter than a header, or empty. How many bytes follow the header of an empty message, and when is it complete?",
+  ),
+  delivery(
+    "text outside ASCII",
+    ["🙂🚲🙂🚲🙂", "Grüße", "мир", "語言"],
+    "The header counts bytes. In UTF-8 a character such as ü or 🙂 takes 2 to 4 of them, and a read may end inside one. What does your client count, and when does it turn bytes into text?",
+    { cut: 3 },
+  ),
+  delivery(
+    "end of stream, before any message",
+    [],
+    "A server may end the stream before its first message. Then nothing is wrong, and the exit code is 0. What does your client do at the end of the stream?",
+  ),
+  delivery(
+    "end of stream, inside a message",
+    FRUITS.slice(0, 3),
+    "The stream breaks off inside a message here. That message must not be printed, and the exit code must not be 0: Deno.exit(1). How does your client know that bytes are missing?",
+    { incomplete: "incomp" },
+  ),
+  delivery(
+    "odd cuts",
+    NUMBERED.slice(0, 18),
+    "Pieces end anywhere. Does what your client prints depend on how many bytes a read happens to bring?",
+    { cut: 7 },
+  ),
+];
+
+/**
+ * Returns messages, and the pieces in which their stream is sent: one for each
+ * message, or of `cut` bytes. After `incomplete`, which is the first part of one
+ * more message, the stream breaks off.
+ */
+function delivery(
+  name: string,
+  messages: string[],
+  question: string,
+  { cut = 0, incomplete = "" } = {},
+) {
+  let pieces = messages.map((text) => encodeFrame(text));
+  if (incomplete !== "") {
+    pieces.push(encodeFrame(`${incomplete}lete`).subarray(0, -4));
+  }
+  if (cut > 0) {
+    const stream = Uint8Array.from(pieces.flatMap((frame) => [...frame]));
+    pieces = [];
+    for (let at = 0; at < stream.length; at += cut) {
+      pieces.push(stream.subarray(at, at + cut));
+    }
+  }
+  return { name, messages, pieces, question, incomplete };
 }
+
+export type Delivery = ReturnType<typeof delivery>;
+
+/** What a client did with a delivery. */
+export interface Trial {
+  /** What it printed to stdout. */
+  lines: string[];
+  stderr: string;
+  code: number;
+  /** Why it was stopped, if it was. */
+  stopped?: string;
+}
+
+/** Runs a client against a delivery, for a limited time. */
+export async function tryOut(delivery: Delivery, file: string): Promise<Trial> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  await using client = startDeno([
+    ...["run", "--quiet", "--no-prompt", CONFIG],
+    "--v8-flags=--max-old-space-size=64", // for a loop that collects without end
+    // Its server and nothing else. Some programs look up "localhost" first.
+    `--allow-net=127.0.0.1:${port},localhost:${port}`,
+    ...[file, "--hostname", "127.0.0.1", "--port", `${port}`],
+  ]);
+  let stopped: string | undefined;
+  function stop(reason: string): void {
+    stopped ??= reason;
+    kill(client);
+  }
+  const timer = setTimeout(stop, 10_000, "did not end");
+
+  const output = { stdout: "", stderr: "" };
+  async function collect(name: "stdout" | "stderr"): Promise<void> {
+    const parts = client[name].pipeThrough(new TextDecoderStream());
+    for await (const part of parts) {
+      output[name] += part;
+      if (output[name].length > 200_000) stop("printed without end");
+    }
+  }
+  deliver(delivery, listener, output).catch(() => {}); // The client has left.
+  await Promise.all([collect("stdout"), collect("stderr")]);
+  const { code } = await client.status;
+  clearTimeout(timer);
+
+  const lines = output.stdout.split(/\r?\n/);
+  if (lines.at(-1) === "") lines.pop(); // what follows the end of the last line
+  return { lines, stderr: rename(output.stderr, file), code, stopped };
+}
+
+/** Sends the first client the pieces, one by one, and waits until it leaves. */
+async function deliver(
+  { pieces }: Delivery,
+  listener: Deno.TcpListener,
+  output: { stdout: string },
+): Promise<void> {
+  using client = await listener.accept();
+  client.setNoDelay();
+  const writer = client.writable.getWriter();
+  const divider = new Divider();
+  for (const piece of pieces) {
+    const before = output.stdout;
+    await writer.write(piece);
+    // The next piece is to be a read of its own. A client that prints a message
+    // has read this one. If there is none to print, a pause is usually enough.
+    const endsMessage = draw(divider.divide(piece)).includes(")");
+    let pauses = endsMessage ? 40 : 1;
+    do {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    } while (--pauses > 0 && output.stdout === before);
+  }
+  await client.closeWrite();
+  // To close with unread input would reset the connection under the client.
+  while (await client.read(new Uint8Array(1024)) !== null);
+}
+
+/**
+ * Returns what is wrong with a trial, how many messages were printed before it,
+ * and the lines that are not messages. A message is a line with its text, and
+ * with the same words around it in each line. Which words makes no difference.
+ */
+export function judge(
+  { messages, incomplete }: Delivery,
+  { lines, code, stopped }: Trial,
+): { fault?: string; right: number; others: string[] } {
+  let right = 0;
+  let label: string | undefined;
+  const others: string[] = [];
+  for (const line of lines) {
+    const words = wordsAround(messages.at(right), line);
+    if (words !== undefined && words === (label ?? words)) {
+      label = words;
+      right++;
+    } else if (line.trim() !== "") others.push(line);
+  }
+  const surplus = [...messages, incomplete].find((text) =>
+    text !== "" && others.some((line) => wordsAround(text, line) === label)
+  );
+  const problem = stopped !== undefined
+    ? `the client ${stopped} and was stopped`
+    : surplus !== undefined
+    ? `"${surplus}" was printed as well`
+    : right < messages.length || (code === 0) !== (incomplete === "")
+    ? `the exit code is ${code}`
+    : undefined;
+  const count = `${right} of ${messages.length} messages are right`;
+  return { fault: problem && `${count}; ${problem}`, right, others };
+}
+
+/** Returns the letters around a text in a line, or `undefined` if the text is not there. */
+function wordsAround(text: string | undefined, line: string) {
+  if (text === undefined) return undefined;
+  // A digit after the text would be the beginning of the next header.
+  const pattern = new RegExp(`${RegExp.escape(text)}(?![\\p{L}\\p{N}])`, "u");
+  if (!pattern.test(line)) return undefined;
+  return line.replace(pattern, "").replaceAll(/\P{L}/gu, "");
+}
+
+/** Checks a client, and prints what comes of it. Returns whether it passes everything. */
+async function check(file: string): Promise<boolean> {
+  const source = await Deno.readTextFile(file)
+    .catch(({ message }) => fail(`cannot read a file (${visible(message)})`));
+  console.log(`Checking ${visible(basename(file))}`);
+  const program = placeBesideFraming(file, source);
+  let passed = 0;
+  let details: string | undefined;
+  let other: string | undefined;
+  for (const delivery of DELIVERIES) {
+    const trial = await tryOut(delivery, program);
+    const { fault, others } = judge(delivery, trial);
+    const verdict = fault === undefined ? green("passed") : red("FAILED");
+    console.log(`${verdict}  ${delivery.name}`);
+    if (fault === undefined) {
+      passed++;
+      other ??= others[0];
+    } else details ??= report(delivery, trial);
+    if (trial.stopped === "did not end") break; // nor would it with the others
+  }
+  console.log(`${passed} of ${DELIVERIES.length} passed`);
+
+  const isRight = passed === DELIVERIES.length;
+  if (details !== undefined) console.log(`\n${details}`);
+  if (/Exercise:.*\n *received = new Uint8Array\(\);/.test(source)) {
+    console.log("\nThis is still the original line. Is the file saved?");
+  }
+  if (isRight && other !== undefined) {
+    console.log(
+      `\nOther lines are on stdout, too, such as "${visible(other)}".`,
+    );
+    console.log("Print notes of your own on stderr, with console.error.");
+  }
+  const mistake = await askTypeScript(program);
+  if (mistake !== undefined) console.log(`\nTypeScript says:\n${mistake}`);
+  return isRight;
+}
+
+/** Returns what was sent, printed and expected around the fault, and a question. */
+function report(delivery: Delivery, trial: Trial): string {
+  const { name, messages, pieces, question } = delivery;
+  const { fault, right, others } = judge(delivery, trial);
+  const divider = new Divider();
+  const sent = pieces.map((piece) => draw(divider.divide(piece))).join("|")
+    .replaceAll(/\)(\|?)\[/g, ")$1\n["); // a frame in each line
+  const first = others.length > 0 ? trial.lines.indexOf(others[0]) : right;
+  const from = Math.max(0, Math.min(first, right) - 1);
+  return [
+    bold(wrap(`${name}: ${fault}`)),
+    section("sent, | between pieces", sent, from),
+    section("printed", trial.lines.join("\n"), from),
+    section("expected", messages.join("\n"), from),
+    section("stderr", wrap(trial.stderr.trimEnd())),
+    `\n${wrap(question)}`,
+  ].join("\n");
+}
+
+/** Returns a title and some lines of a text, from one of them on. */
+function section(title: string, text: string, from = 0): string {
+  const lines = (text || "(nothing)").split("\n");
+  const shown = lines.slice(from, from + 5).map(visible)
+    .map((line) => line.length > 78 ? `${line.slice(0, 77)}…` : line);
+  const left = lines.length - from - shown.length;
+  if (from > 0) shown.unshift(`… ${from} before`);
+  if (left > 0) shown.push(`… ${left} more`);
+  return [`${title}:`, ...shown].join("\n  ");
+}
+
+/** Breaks the long lines of a text between words. */
+function wrap(text: string): string {
+  return text.replaceAll(/(?=.{79})(.{1,78}) /g, "$1\n");
+}
+
+/** Returns the file to run: a copy, if the client needs framing.ts beside it. */
+function placeBesideFraming(file: string, source: string): string {
+  if (dirname(file) === ROOT || !source.includes('"./framing.ts"')) return file;
+  const folder = Deno.makeTempDirSync({ prefix: "exercise_" });
+  const remove = () => Deno.removeSync(folder, { recursive: true });
+  globalThis.addEventListener("unload", remove);
+  const copy = `${folder}/${basename(file)}`;
+  Deno.copyFileSync(file, copy);
+  Deno.copyFileSync(`${ROOT}/framing.ts`, `${folder}/framing.ts`);
+  return copy;
+}
+
+/** Returns the first mistake that TypeScript finds in a client, if any. */
+async function askTypeScript(file: string): Promise<string | undefined> {
+  await using deno = startDeno(["check", "--quiet", CONFIG, file]);
+  const stderr = new TextDecoder().decode((await deno.output()).stderr);
+  const mistake = /^TS\d+ \[ERROR\]: ([^]*?)\n\n(TS|Found|error)/m.exec(stderr);
+  return mistake?.[1] && wrap(rename(mistake[1], file));
+}
+
+/** Returns an error without the folder of the client's file. */
+function rename(stderr: string, file: string): string {
+  return stderr.replaceAll(pathToFileURL(file).href, basename(file));
+}
+
+const ROOT = resolve(import.meta.dirname!, "..");
+const CONFIG = `--config=${ROOT}/deno.json`;
 
 async function main(): Promise<void> {
-  if (flags.serve !== "none") return await serve();
-  const programs = await findPrograms(
-    flags._.length === 0 ? ["streamClientEx1.ts"] : flags._,
-  );
-  const results = flags.json
-    ? await checkForScript(programs)
-    : programs.length === 1
-    ? [await checkOne(programs[0])]
-    : await checkMany(programs);
-  Deno.exit(results.every(hasPassed) ? 0 : 1);
-}
-
-/** Checks a client, and prints a line per delivery and a report about the first that failed. */
-async function checkOne(program: Program): Promise<Result> {
-  const result = await check(program, printOrEnd);
-  const { obstacle, trials, passed, typeError } = result;
-  if (obstacle !== undefined) {
-    fail(`${program.name} cannot be started: ${obstacle}`);
+  const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
+    string: ["_"],
+    boolean: ["help"],
+    alias: { h: "help" },
+    unknown(arg) {
+      if (!arg.startsWith("-")) return;
+      fail(`unknown argument "${visible(arg)}". This program takes files`, 2);
+    },
+  });
+  if (flags.help) {
+    console.log("Checks clients: deno task exercise [FILES]");
+    return;
   }
-  printOrEnd(`${passed} of ${trials.length} passed`);
-  if (typeError !== undefined) printOrEnd(`\nTypeScript says: ${typeError}`);
-  if (!hasPassed(result)) printOrEnd(`\n${report(trials, program, seed)}`);
-  return result;
+  setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
+  exitOnSignals();
+  // A task runs in the project's folder, wherever it is started.
+  const start = Deno.env.get("INIT_CWD") ?? ".";
+  const files = flags._.map((name) => resolve(start, `${name}`));
+  if (files.length === 0) files.push(`${ROOT}/streamClientEx1.ts`);
+  let isRight = true;
+  for (const file of files) isRight = await check(file) && isRight;
+  Deno.exit(isRight ? 0 : 1);
 }
 
-/** Checks clients in turn, and prints a table. */
-async function checkMany(programs: Program[]): Promise<Result[]> {
-  const names = ["file", ...programs.map(({ name }) => name)];
-  const width = Math.max(...names.map(({ length }) => length));
-  printOrEnd(`${"file".padEnd(width)}  passed    first fault`);
-  const results: Result[] = [];
-  for (const program of programs) {
-    const result = await check(program);
-    results.push(result);
-    const color = hasPassed(result) ? green : red;
-    const passed = `${result.passed} of ${deliveries.length}`.padEnd(8);
-    const fault = firstFault(result) ?? "";
-    const row = `${program.name.padEnd(width)}  ${color(passed)}  ${fault}`;
-    printOrEnd(row.trimEnd());
-  }
-  printOrEnd(
-    `${
-      results.filter(hasPassed).length
-    } of ${programs.length} passed everything (to repeat this run: --seed ${seed})`,
-  );
-  return results;
-}
-
-/** Checks clients in turn, and prints one JSON document. */
-async function checkForScript(programs: Program[]): Promise<Result[]> {
-  const results: Result[] = [];
-  for (const program of programs) results.push(await check(program));
-  const document = {
-    seed,
-    clients: results.map((result) => ({
-      file: result.program.file,
-      passed: result.passed,
-      total: deliveries.length,
-      error: result.obstacle,
-      typeError: result.typeError,
-      deliveries: result.trials.map((trial) => ({
-        name: trial.delivery.name,
-        fault: judge(trial)?.what ?? null,
-      })),
-    })),
-  };
-  printOrEnd(JSON.stringify(document, null, 2));
-  return results;
-}
-
-/** Runs a client against all deliveries. `print` gets a line at the start, and one per delivery. */
-async function check(
-  program: Program,
-  print: (line: string) => void = () => {},
-): Promise<Result> {
-  const obstacle = await load(program);
-  if (obstacle !== undefined) {
-    return { program, obstacle, trials: [], passed: 0 };
-  }
-  print(`Checking ${program.name} (to repeat this run: --seed ${seed})`);
-  const typeError = typeCheck(program);
-  const trials: Trial[] = [];
-  let passed = 0;
-  for (const run of startAll(deliveries, program, timeout)) {
-    showProgress(`${program.name}: ${deliveries[trials.length].name} …`);
-    const trial = await run;
-    showProgress("");
-    trials.push(trial);
-    const isRight = judge(trial) === undefined;
-    if (isRight) passed++;
-    const verdict = isRight ? green("passed") : red("FAILED");
-    print(`${verdict}  ${trial.delivery.name}`);
-  }
-  showProgress("TypeScript …");
-  const result = { program, trials, passed, typeError: await typeError };
-  showProgress("");
-  return result;
-}
-
-/** Shows at a terminal what the program waits for. */
-function showProgress(text: string): void {
-  if (!Deno.stdout.isTerminal() || !Deno.stderr.isTerminal()) return;
-  const { columns } = Deno.consoleSize();
-  const line = text.slice(0, columns - 1);
-  Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${line}`));
-}
-
-function hasPassed({ passed }: Result): boolean {
-  return passed === deliveries.length;
-}
-
-function firstFault({ obstacle, trials }: Result): string | undefined {
-  if (obstacle !== undefined) return `cannot be started: ${obstacle}`;
-  const failed = trials.find((trial) => judge(trial) !== undefined);
-  return failed && `${failed.delivery.name}: ${judge(failed)?.what}`;
-}
-
-/** Delivers one stream to every client that connects, until Ctrl+C. */
-async function serve(): Promise<void> {
-  const delivery = deliveries.find(({ name }) => name === flags.serve);
-  if (delivery === undefined) {
-    const names = deliveries.map(({ name }) => `"${name}"`).join(", ");
-    fail(`--serve takes one of ${names}, not "${flags.serve}"`, 2);
-  }
-  let listener: Deno.TcpListener;
-  try {
-    listener = Deno.listen({ hostname: "127.0.0.1", port });
-  } catch (error) {
-    fail(
-      error instanceof Deno.errors.AddrInUse
-        ? `port ${port} is taken, perhaps by the server in another terminal. Stop it first`
-        : `cannot listen on port ${port} (${(error as Error).message})`,
-    );
-  }
-  console.error(
-    `Listening on 127.0.0.1:${listener.addr.port}: every client gets "${delivery.name}" (--seed ${seed}). Ctrl+C ends this program`,
-  );
-  for await (const client of listener) {
-    deliver(delivery, client, () => {}).catch(() => {}); // The client has left.
-  }
-}
-
-const USAGE =
-  `Checks clients, streamClientEx1.ts unless other FILES are given, against servers
-that deliver messages in different ways.
-
-USAGE:
-  deno task exercise [OPTIONS] [FILES]
-
-OPTIONS:
-  --seed <N>           repeats the texts and cuts of an earlier run
-                       (default: random)
-  --serve <NAME>       deliver only this to every client that connects, until
-                       Ctrl+C (default: none)
-  --port <PORT>        the port for --serve (default: 9092)
-  --json               print the results as JSON (docs/exercise.md)
-  --timeout <SECONDS>  how long a client may do nothing (default: 8)
-  -h, --help           print this help`;
-
-const flags = readFlags(USAGE, {
-  seed: randomSeed(),
-  serve: "none",
-  port: "9092",
-  timeout: "8",
-}, { toggles: ["json"], takesFiles: true });
-const seed = readInteger("seed", flags.seed, [0, MAX_SEED]);
-const deliveries = makeDeliveries(randomFrom(seed));
-const port = readInteger("port", flags.port, [0, 65_535]);
-const timeout = 1000 * readInteger("timeout", flags.timeout, [1, 3600]);
-setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
-exitOnSignals();
-await main();
+if (import.meta.main) await main();

@@ -6,7 +6,7 @@
 
 const processes = new Set<Deno.ChildProcess>();
 
-/** Starts Deno in the project's folder. It ends with this program. */
+/** Starts Deno in the project's folder. The process ends with this program. */
 export function startDeno(
   args: string[],
   output: "piped" | "inherit" = "piped",
@@ -14,7 +14,8 @@ export function startDeno(
   const process = new Deno.Command(Deno.execPath(), {
     args,
     cwd: new URL("../", import.meta.url),
-    env: output === "piped" ? { NO_COLOR: "1" } : {},
+    // What this program reads has no colors, whatever its own environment says.
+    env: output === "piped" ? { NO_COLOR: "1", FORCE_COLOR: "" } : {},
     stdin: "null",
     stdout: output,
     stderr: output,
@@ -39,4 +40,10 @@ globalThis.addEventListener("unload", () => processes.forEach(kill));
 export function exitOnSignals(): void {
   Deno.addSignalListener("SIGINT", () => Deno.exit(130));
   Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
+}
+
+/** Ends the program with one line on stderr. */
+export function fail(message: string, code = 1): never {
+  console.error(`error: ${message}`);
+  Deno.exit(code);
 }

@@ -3,15 +3,15 @@
  * flags of deno.json's tasks and no other permission. A test waits for what a
  * process prints, never for a time to pass.
  *
- * ```ts ignore
- * await using server = await startServer(["--count", "3"]);
- * const { code, stdout } = await runScript("client", server.flags);
- * ```
- *
  * @module
  */
 
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
@@ -19,18 +19,14 @@ import config from "../deno.json" with { type: "json" };
 import type { FrameReader } from "../framing.ts";
 
 /** The project's folder. */
-const ROOT = new URL("../", import.meta.url);
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 /** Deadline of every wait, in milliseconds. */
 const DEADLINE = 30_000;
 
-/** Whether tests may start processes, reach them over loopback, and use files. */
-export const canRun: boolean = ([
-  { name: "run" },
-  { name: "net", host: "127.0.0.1" },
-  { name: "read" },
-  { name: "write" },
-] as const).every((one) => Deno.permissions.querySync(one).state === "granted");
+/** Whether tests may start processes. */
+export const canRun: boolean =
+  Deno.permissions.querySync({ name: "run" }).state === "granted";
 
 /** Whether this system has POSIX signals and a shell. */
 export const isPosix: boolean = Deno.build.os !== "windows";
@@ -41,9 +37,7 @@ export function test(
   fn: (context: Deno.TestContext) => Promise<void>,
   reasonToIgnore?: string,
 ): void {
-  const reason = canRun
-    ? reasonToIgnore
-    : "needs --allow-run, --allow-net=127.0.0.1, --allow-read, --allow-write";
+  const reason = canRun ? reasonToIgnore : "needs deno task test";
   const suffix = reason === undefined ? "" : ` (ignored: ${reason})`;
   Deno.test({ name: name + suffix, ignore: reason !== undefined, fn });
 }
@@ -62,14 +56,11 @@ export async function reasonWithout(
   _versionFlag?: string,
 ): Promise<string | undefined> {
   if (!canRun || !isPosix) return "not on Windows"; // or as `test` says
-  const command = new Deno.Command("sh", {
-    args: ["-c", 'command -v "$0"', program],
-  });
-  const { success } = await command.output();
-  return success ? undefined : `${program} is not installed`;
+  const path = await output("sh", "-c", 'command -v "$0"', program);
+  return path === "" ? `${program} is not installed` : undefined;
 }
 
-/** A task of deno.json that runs a TypeScript file. */
+/** A task of deno.json. */
 export type Task = keyof typeof config.tasks;
 
 /** How to start a process. */
@@ -79,16 +70,17 @@ export interface StartOptions {
   /** Environment variables on top of those there are. */
   env?: Record<string, string>;
   /** The folder to run in, if it is not the project's. */
-  cwd?: string | URL;
+  cwd?: string;
   /** The script's file, if it is not the task's. */
   file?: string;
 }
 
-/** Returns the command of a task in deno.json, word by word, without the setup before it. */
+/** Returns the command of a task that runs a script, without the setup before it. */
 export function denoCommand(task: Task, file?: string): string[] {
-  const command = config.tasks[task].command.split("&&").at(-1)!;
-  const [_deno, ...words] = command.trim().split(" ");
-  return [Deno.execPath(), ...words.slice(0, -1), file ?? words.at(-1)!];
+  const [, command] = config.tasks[task].command.split(" && deno run ");
+  const words = command.split(" ");
+  const flags = ["--config", `${ROOT}deno.json`, ...words.slice(0, -1)];
+  return [Deno.execPath(), "run", ...flags, file ?? words.at(-1)!];
 }
 
 /** Starts any program. */
@@ -144,13 +136,11 @@ export async function startServer(
 ): Promise<Server> {
   const script = startScript("server", [...args, "--port", "0"], options);
   const [, port] = await script.stderr.waitFor(/^Listening on .*:(\d+)$/m);
-  return Object.assign(script, {
-    address: { hostname: "127.0.0.1", port: Number(port) },
-    flags: ["--port", port],
-  });
+  const address = { hostname: "127.0.0.1", port: Number(port) };
+  return Object.assign(script, { address, flags: ["--port", port] });
 }
 
-/** How a script ended, and all that it printed. */
+/** How a process ended, and all that it printed. */
 export interface Result {
   code: number;
   stdout: string;
@@ -198,16 +188,10 @@ export class Script implements AsyncDisposable {
 
   /** Waits for its end. */
   async result(): Promise<Result> {
-    const ended = Promise.all([
-      this.#child.status,
-      this.stdout.ended,
-      this.stderr.ended,
-    ]);
-    const [{ code }] = await within(
-      ended,
-      () => `the end of the process ${this.stderr.quote()}`,
-    );
-    return { code, stdout: this.stdout.text, stderr: this.stderr.text };
+    const { stdout, stderr } = this;
+    const { code } = await within(this.#child.status, () => "its end");
+    await Promise.all([stdout.ended, stderr.ended]);
+    return { code, stdout: stdout.text, stderr: stderr.text };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -242,16 +226,12 @@ export class Output {
 
   /** Waits until the text matches, which it may already. */
   async waitFor(pattern: RegExp): Promise<RegExpMatchArray> {
-    return await until(() => `${pattern} ${this.quote()}`, () => {
+    const what = () => `${pattern} in ${JSON.stringify(this.text)}`;
+    return await until(what, () => {
       const found = this.text.match(pattern);
       if (found !== null || !this.#hasEnded) return found;
-      throw new Error(`No ${pattern} ${this.quote()}`);
+      throw new Error(`No ${what()}`);
     });
-  }
-
-  /** The text, for the message of an error. */
-  quote(): string {
-    return `in ${JSON.stringify(this.text.slice(-2000))}`;
   }
 
   /** Reads no more. */
@@ -261,76 +241,62 @@ export class Output {
   }
 }
 
-/** Copies a script, with some of its text replaced, and framing.ts into a folder of their own. Returns how to start the copy. */
-export async function copyScript(
-  file: string,
-  edits: Record<string, string> = {},
-): Promise<StartOptions & AsyncDisposable> {
-  let source = await Deno.readTextFile(new URL(file, ROOT));
-  for (const [text, by] of Object.entries(edits)) {
-    if (!source.includes(text)) throw new Error(`${file} has no ${text}`);
-    source = source.replace(text, by);
-  }
-  const packages = ["@std/cli/parse-args", "@std/fmt/colors"];
-  const imports = packages.map((name) => [name, import.meta.resolve(name)]);
-  const folder = await Deno.makeTempDir({ prefix: "a learner's folder " });
-  await Deno.writeTextFile(
-    `${folder}/deno.json`,
-    JSON.stringify({
-      imports: Object.fromEntries(imports),
-      vendor: true,
-      lock: false,
-    }),
-  );
-  const vendor = fileURLToPath(new URL("vendor", ROOT));
-  await Deno.symlink(vendor, `${folder}/vendor`, { type: "junction" });
-  await Deno.copyFile(new URL("framing.ts", ROOT), `${folder}/framing.ts`);
-  await Deno.writeTextFile(`${folder}/${file}`, source);
-  return {
-    file,
-    cwd: folder,
-    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
-  };
-}
-
-/** Asserts that a script ended with one line that begins with `error: `, and has these words in it. Returns the line. */
-export function assertError(
-  { code, stderr }: Result,
-  expectedCode: number,
-  ...words: string[]
-): string {
-  assertMatch(stderr, /^(got: .*\n)*error: \P{C}+\n$/u);
-  const line = stderr.split("\n").at(-2)!;
-  for (const word of words) assertStringIncludes(line, word);
-  assertEquals(code, expectedCode);
-  return line;
-}
-
 /** Runs a program. Returns what it printed. */
 export async function output(...command: string[]): Promise<string> {
   await using process = startProcess(command);
   return (await process.result()).stdout;
 }
 
-/** Reads messages of the server up to a number, or to the end of the stream. Throws if it is cut, or if the time steps back. */
+/** Copies a script, with some of its text replaced, and framing.ts to a folder of their own. Returns how to start the copy. */
+export async function copyScript(
+  name: string,
+  edits: Record<string, string> = {},
+): Promise<StartOptions & AsyncDisposable> {
+  let source = await Deno.readTextFile(ROOT + name);
+  for (const [text, by] of Object.entries(edits)) {
+    assertStringIncludes(source, text);
+    source = source.replace(text, by);
+  }
+  const folder = await Deno.makeTempDir({ prefix: "a folder " });
+  await Deno.copyFile(`${ROOT}framing.ts`, `${folder}/framing.ts`);
+  await Deno.writeTextFile(`${folder}/${name}`, source);
+  return {
+    file: `${folder}/${name}`,
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+/** Asserts that a script ended with one line that begins with `error: ` and has these words in it. Returns the line. */
+export function assertError(
+  { code, stderr }: Result,
+  expectedCode: number,
+  ...words: string[]
+): string {
+  assertMatch(stderr, /^error: \P{C}+\n$/u);
+  for (const word of words) assertStringIncludes(stderr, word);
+  assertEquals(code, expectedCode);
+  return stderr.trimEnd();
+}
+
+/** Reads messages of the server, to the end of the stream unless `count` says otherwise. Throws if it is cut, or if the time steps back. */
 export async function readMessages(
   frames: FrameReader,
   count = Infinity,
 ): Promise<string[]> {
   const messages: string[] = [];
-  async function collect(): Promise<void> {
+  async function read(): Promise<void> {
+    let last = "";
     while (messages.length < count) {
       const payload = await frames.read();
-      if (payload === null) return;
+      if (payload === null) break;
       const message = new TextDecoder().decode(payload);
-      const last = messages.at(-1) ?? "";
-      if (message < last || !/^The time is \d{10}\.\d{6}$/.test(message)) {
-        throw new Error(`${message} after ${last}`);
-      }
+      assert(/^The time is \d{10}\.\d{6}$/.test(message), message);
+      assert(message >= last, `${message} after ${last}`);
       messages.push(message);
+      last = message;
     }
   }
-  await within(collect(), () => `message ${messages.length + 1}`);
+  await within(read(), () => `message ${messages.length + 1}`);
   return messages;
 }
 
@@ -354,10 +320,10 @@ export function freePort(): number {
   return listener.addr.port;
 }
 
-/** Serves every client the same bytes. Then it ends the stream, stalls or resets the connection. */
+/** Serves every client the same bytes. Then it ends the stream, or stalls. */
 export async function serveBytes(
   bytes: Uint8Array | string,
-  ending: "end" | "stall" | "reset" = "end",
+  ending: "end" | "stall" = "end",
 ) {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
@@ -366,19 +332,16 @@ export async function serveBytes(
     socket.resume();
     socket.write(bytes);
     if (ending === "end") socket.end();
-    if (ending === "reset") socket.resetAndDestroy();
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   return {
     address: `127.0.0.1:${port}`,
     flags: ["--port", String(port)],
-    reset() {
-      for (const socket of sockets) socket.resetAndDestroy();
-    },
+    reset: () => sockets.forEach((socket) => socket.resetAndDestroy()),
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
-      await within(once(server.close(), "close"), () => "the server's end");
+      await once(server.close(), "close");
     },
   };
 }
@@ -403,15 +366,10 @@ export async function within<T>(
   what: () => string,
 ): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => late.reject(new Error(`Waited in vain for ${what()}`)),
-    DEADLINE,
-  );
-  try {
-    return await Promise.race([promise, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const fail = () => late.reject(new Error(`Waited in vain for ${what()}`));
+  const timer = setTimeout(fail, DEADLINE);
+  const first = Promise.race([promise, late.promise]);
+  return await first.finally(() => clearTimeout(timer));
 }
 
 // Until the page's tests are written anew, they use these.

@@ -1,0 +1,219 @@
+/**
+ * Has the checker judge clients as learners write them, and runs the trace and
+ * the demo.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { encodeFrame } from "../framing.ts";
+import {
+  assertError,
+  freePort,
+  runScript,
+  serveBytes,
+  type Task,
+  test,
+} from "../tests/testing.ts";
+import { DELIVERIES, type Delivery, judge, tryOut } from "./exercise.ts";
+
+const SOLUTION = await Deno.readTextFile(
+  new URL("../streamClient01Soln.ts", import.meta.url),
+);
+
+/** A right client that uses nothing of the project, and prints at the end. */
+const OWN = `
+  const connection = await Deno.connect({ port: Number(Deno.args[3]) });
+  const all = [];
+  for await (const bytes of connection.readable) all.push(...bytes);
+  const text = (from, to) =>
+    new TextDecoder().decode(Uint8Array.from(all.slice(from, to)));
+  let at = 0;
+  for (let end; at + 10 <= all.length; at = end) {
+    end = at + 10 + parseInt(text(at, at + 10));
+    if (end > all.length) break;
+    console.log(text(at, at + 10), text(at + 10, end));
+  }
+  Deno.exit(at < all.length ? 1 : 0);`;
+
+/** What wrong clients have in place of a part of the solved one, and how each fails in a delivery. */
+const WRONG: Record<string, Record<string, [delivery: string, RegExp]>> = {
+  "=== null) break": {
+    "=== null) await new Promise(setInterval)": ["byte", /^3 .*did not end/],
+  },
+  "received, buffer.subarray(0, size)": {
+    "received, buffer": ["one by one", /^1 of 6 /],
+  },
+  "received.length >= HEADER_LENGTH": {
+    "received.length > 0": ["header cut", / of 6 /],
+    "received.length > HEADER_LENGTH": ["sizes", /^5 of 6 /],
+  },
+  "const end = HEADER_LENGTH + decodeHeader(received);": {
+    "const end = decodeHeader(received);": ["one by one", /^0 of 6 /],
+    [
+      `const text = utf8.decode(received);
+      const count = HEADER_LENGTH + decodeHeader(received); // of characters
+      if (text.length < count) break;
+      const end = new TextEncoder().encode(text.slice(0, count)).length;`
+    ]: [
+      "text outside ASCII",
+      /^0 of 4 /,
+    ],
+  },
+  "print(received.subarray(0, end));": {
+    "print(received);": ["all together", /^0 of 24 /],
+    "print(received); print(received);": ["one by one", /"almond 1"/],
+  },
+  "received = received.subarray(end);": {
+    "received = new Uint8Array();": ["all together", /^1 of 24 /],
+    "received = buffer.subarray(end);": ["all together", /^1 of 24 /],
+    "received = received.subarray(end - 1);": ["one by one", /^1 of 6 /],
+    "received = received.subarray(end); break;": ["several", / of 8 /],
+    "": ["one by one", /^1 of 6 .* without end/],
+  },
+  "messages++;": {
+    "if (++messages === 20) Deno.exit();": ["all together", /^20 of 24 /],
+  },
+  "if (printed !== bytes)": {
+    "if (false)": ["end of stream, inside", /exit code is 0/],
+    "if (received.length > 0) print(received); if (true)": [
+      "end of stream, inside",
+      /"incomp"/,
+    ],
+  },
+};
+
+/** Returns the solved client with a part of its text replaced. */
+function edited(part: string, by: string): string {
+  assert(SOLUTION.includes(part), `no longer in the solution: ${part}`);
+  return SOLUTION.replace(part, by);
+}
+
+test("the checker passes right clients, and finds what is wrong with others", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "thirty solutions " });
+  const framing = new URL("../framing.ts", import.meta.url);
+  await Deno.copyFile(framing, `${folder}/framing.ts`);
+
+  const runs: [source: string, delivery: Delivery, fault: RegExp][] = [];
+  for (const [part, edits] of Object.entries(WRONG)) {
+    for (const [by, [name, fault]] of Object.entries(edits)) {
+      const delivery = DELIVERIES.find((one) => one.name.startsWith(name))!;
+      runs.push([edited(part, by), delivery, fault]);
+    }
+  }
+  for (const source of [SOLUTION, OWN]) {
+    for (const delivery of DELIVERIES) runs.push([source, delivery, /^$/]);
+  }
+  const rest = runs.entries();
+  async function runInTurn(): Promise<void> {
+    for (const [i, [source, delivery, expected]] of rest) {
+      const file = `${folder}/ada_${i}.ts`;
+      await Deno.writeTextFile(file, source);
+      const trial = await tryOut(delivery, file);
+      const { fault = "" } = judge(delivery, trial);
+      const what = `${delivery.name}: ${fault}\n${trial.stderr}\n${source}`;
+      assert(expected.test(fault), what);
+    }
+  }
+  await Promise.all([runInTurn(), runInTurn(), runInTurn(), runInTurn()]);
+  await Deno.remove(folder, { recursive: true });
+});
+
+/** Ways to print a message: right ones, and what wrong clients do. */
+type Style = (text: string, header: string, i: number) => string;
+const STYLES: Style[] = [
+  (text) => text,
+  (text, header) => `Message:${header}${text}`,
+  (text, header) => `${parseInt(header)}${text} (after ${header})\r`,
+  (text, _, i) => `#${i}: \x1b[32m'${text}'\x1b[0m\n`,
+  (text, header) => JSON.stringify({ header, text }),
+  (text, header) => `Header: ${header}\nText: ${text}`,
+];
+const WRONG_STYLES: Style[] = [
+  (text) => `M:${text}9`, // with a byte of the next header
+  (text) => `M:${text.slice(1)}`,
+  (text) => `M:${text}\nM:${text}`,
+  (text, _, i) => `M:${i > 0 ? "almond 1" : ""}${text}`,
+  (text, _, i) => i === 0 ? "" : `M:${text}`,
+];
+
+/** Returns what is wrong with a client that prints in a style and ends as it should. */
+function faultOf(style: Style, delivery: Delivery): string | undefined {
+  const lines = delivery.messages.flatMap((text, i) => {
+    const length = new TextEncoder().encode(text).length;
+    return style(text, `${length}`.padEnd(10), i).split("\n");
+  });
+  const code = delivery.incomplete === "" ? 0 : 1;
+  return judge(delivery, { lines, code, stderr: "" }).fault;
+}
+
+Deno.test("the checker judges what is printed, not how", () => {
+  for (const delivery of DELIVERIES.filter(({ messages }) => messages[0])) {
+    for (const style of STYLES) {
+      assertEquals(faultOf(style, delivery), undefined);
+    }
+    for (const style of WRONG_STYLES) {
+      assert(faultOf(style, delivery), `${style}`);
+    }
+  }
+});
+
+test("the exercise reports on files of another folder, whatever FORCE_COLOR says", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "thirty solutions " });
+  const line = "received = received.subarray(end);";
+  const original = "// Exercise: …\n      received = new Uint8Array();";
+  await Deno.writeTextFile(`${folder}/ada.ts`, edited(line, original));
+  await Deno.writeTextFile(`${folder}/bob.ts`, edited(line, `const ${line}`));
+  const env = { INIT_CWD: folder, FORCE_COLOR: "1", NO_COLOR: "" };
+  const args = ["--", "ada.ts", "bob.ts"];
+  const { stdout, code } = await runScript("exercise", args, { env });
+  await Deno.remove(folder, { recursive: true });
+  const [, ada, bob] = stdout.split(/^Checking .*\n/m);
+  assertMatch(ada, /\n6 of 10 [^]*\n {2}\[8·{9}\]\(almond 1\)\n[^]* original/);
+  assertMatch(bob, /ReferenceError: [^]*\(bob\.ts:\d+:\d+\)\n/);
+  assertEquals(bob.match(/^ +const received/gm)?.length, 1); // by TypeScript
+  assert(!stdout.includes("\x1b"), stdout);
+  assertEquals(code, 1);
+});
+
+test("the exercise and the trace say what is wrong with an argument", async () => {
+  const port = `${freePort()}`;
+  const cases: [Task, string[], code: number, fact: string][] = [
+    ["exercise", ["--seed"], 2, "--seed"],
+    ["exercise", ["nobody.ts"], 1, "nobody.ts"],
+    ["exercise", ["docs"], 1, "directory"],
+    ["trace", ["--chunk=0"], 2, "--chunk"],
+    ["trace", ["--", "--port", port], 1, "deno task server"],
+  ];
+  for (const [task, args, code, fact] of cases) {
+    assertError(await runScript(task, args), code, fact);
+  }
+});
+
+test("the trace draws each read, and fails if the stream is not whole", async () => {
+  const frames = ["hello\x1b", "", "üx"].map((text) =>
+    new TextDecoder().decode(encodeFrame(text))
+  );
+  const drawn = "[6·········](hello|\\u{1b})[0·········]()[3···|······](üx)";
+  const cases: [stream: string, drawn: string, error: string][] = [
+    [frames.join(""), drawn, ""],
+    [`${frames.join("")}12 `, `${drawn}[12·`, "byte 39"],
+    ["HTTP/1.1 400 Bad", "?HTTP/1.1 400 Ba?", "HTTP/1.1"],
+  ];
+  for (const [stream, drawn, error] of cases) {
+    await using server = await serveBytes(stream);
+    const result = await runScript("trace", ["--chunk=15", ...server.flags]);
+    const reads = result.stdout.match(/(?<=bytes? {2}).*/g);
+    assertEquals(reads?.join("|"), drawn);
+    if (error !== "") assertError(result, 1, error);
+    else assertEquals([result.stderr, result.code], ["", 0]);
+  }
+});
+
+test("the demo runs the server and both clients", async () => {
+  const { code, stdout } = await runScript("demo");
+  assertEquals(stdout.match(/^M:29 {8}The time is /gm)?.length, 20);
+  assertMatch(stdout, /^Message:29 {8}The time is .*\n(?!Message)/m);
+  assertMatch(stdout, /^Connect from 127\.0\.0\.1:\d+ established\n29 /m);
+  assertEquals(code, 0);
+});
