@@ -22,23 +22,26 @@ import { Learner } from "./learner.ts";
 import { type Delivery, Simulation, SIZES } from "./simulation.ts";
 import type { Results } from "./worker.ts";
 
-/** The most rows that the page shows. */
-const MAX_ROWS = 100;
-/** The most reads that are repeated for a line that has changed. */
+/** The most rows that the page shows, and characters of a text. */
+const [MAX_ROWS, MAX_TEXT] = [100, 200];
+/** The most reads that are kept for a line that changes. */
 const MAX_READS = 1000;
-/** How much of a text is shown. */
-const MAX_TEXT = 200;
 
 const GONE =
   "The program behind this page has ended. Start it again: deno task web. The page then goes on by itself.";
+const REFUSED =
+  "on the computer where deno task web runs: the stream is for that address only.";
+const QUESTION = "Is another program than streamServer.ts on that port?";
 
 /** One stream, from its first byte to its last. */
 class Stream {
-  readonly #simulation = isLive() ? undefined : new Simulation(sender());
+  readonly #simulation = isLive()
+    ? undefined
+    : new Simulation(delivery().server);
   #socket: WebSocket | undefined;
   readonly #divider = new Divider();
-  #ex1 = new Learner({ ...ex1, line: line.value }, size.valueAsNumber);
-  readonly #soln = new Learner(soln, size.valueAsNumber);
+  #ex1 = startClient(line.value);
+  readonly #soln = startClient(soln.line);
   readonly #reads: { bytes: Uint8Array; pieces: Piece[] }[] = [];
   #number = 0;
   #bytes = 0;
@@ -51,7 +54,7 @@ class Stream {
   /** Defined when the stream has ended for good: why, if the page cannot tell from the clients. */
   #end: string | undefined;
   /** Settles when everything that has come is drawn. */
-  #drawn: Promise<void> = Promise.resolve();
+  #drawn: Promise<unknown> = Promise.resolve();
 
   constructor(trouble: string) {
     if (isLive()) this.#connect(trouble);
@@ -76,9 +79,11 @@ class Stream {
     this.#asked = performance.now();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.tell(), 5000);
-    if (this.#simulation === undefined) return this.#send();
-    const read = { size: size.valueAsNumber, pace: Number(pace.value) };
-    const bytes = this.#simulation.read(read);
+    if (this.#simulation === undefined) {
+      if (this.#socket?.readyState === 1) this.#socket.send(size.value);
+      return;
+    }
+    const bytes = this.#simulation.read(delivery());
     this.#inTurn(() => bytes === null ? this.#finish() : this.#show(bytes));
   }
 
@@ -95,13 +100,11 @@ class Stream {
     const { value } = line;
     this.#inTurn(async () => {
       if (line.value !== value) return; // The next change is waiting.
-      const client = new Learner({ ...ex1, line: value }, size.valueAsNumber);
+      const client = startClient(value);
       const isReady = await client.ready;
-      document.body.classList.toggle("stale", !isReady);
-      if (!isReady) {
-        values.textContent = `Your line ${client.last.failure}.`;
-        return;
-      }
+      document.body.className = isReady ? "" : "stale";
+      values.textContent = `Your line ${client.last.failure}.`;
+      if (!isReady) return;
       this.#ex1.end();
       this.#ex1 = client;
       if (this.#number > MAX_READS) return restart();
@@ -120,11 +123,11 @@ class Stream {
 
   /** Says how far the stream and the clients are. */
   tell(): void {
-    for (const button of [run, step]) {
-      button.ariaDisabled = `${this.#end !== undefined}`;
+    run.ariaDisabled = step.ariaDisabled = `${this.#end !== undefined}`;
+    if (this.#trouble === "") {
+      find("ex1-tally").textContent = tally(this.#ex1.last);
+      find("soln-tally").textContent = tally(this.#soln.last);
     }
-    showTally("ex1-tally", this.#ex1.last);
-    showTally("soln-tally", this.#soln.last);
     const text = visible(this.#describe());
     // A screen reader reads the line out when it changes.
     if (status.textContent !== text) status.textContent = text;
@@ -136,8 +139,8 @@ class Stream {
     const { failure, lost } = this.#ex1.last;
     if (failure !== undefined) {
       if (isRunning) return "Your client has stopped. 01Soln reads on.";
-      const why = lost > 0 ? `has thrown away ${count(lost)}, and ` : "";
-      return `Your client ${why}${failure}. Change the line.`;
+      const cause = lost > 0 ? `has thrown away ${count(lost)}, and ` : "";
+      return `Your client ${cause}${failure}. Change the line.`;
     }
     if (!isRunning) return "Paused.";
     const isLate = this.#isAsked && performance.now() - this.#asked > 4900;
@@ -146,75 +149,59 @@ class Stream {
 
   /** Returns how a stream has ended that the server has closed, or that cannot be read. */
   #describeEnd(): string {
-    const [left, right] = [this.#ex1.last, this.#soln.last];
-    const question = "Is another program than streamServer.ts on that port?";
-    if (right.failure !== undefined) {
-      return `This is no stream of frames: a client ${right.failure}. ${question}`;
-    }
+    const [{ messages }, soln] = [this.#ex1.last, this.#soln.last];
     if (this.#bytes === 0) {
-      return `The stream ended without a byte. ${question}`;
+      return `The stream ended without a byte. ${QUESTION}`;
     }
-    const rest = count(right.kept.length);
-    if (right.kept.length > 0) {
-      return `The stream ended inside a message, after ${rest} of it.`;
+    if (soln.failure !== undefined) {
+      return `This is no stream of frames: a client ${soln.failure}. ${QUESTION}`;
     }
-    const messages = count(left.messages, "message");
-    const totals =
-      `The stream has ended. Your client has ${messages}, 01Soln has ${right.messages}.`;
-    if (left.failure !== undefined) return `${totals} Change the line.`;
-    if (left.lost > 0) {
-      const lost = count(left.lost);
-      return `${totals} It threw away ${lost}, and there was no error.`;
+    if (soln.kept.length > 0) {
+      const part = count(soln.kept.length);
+      return `The stream ended inside a message, after ${part} of it.`;
     }
-    return isSolved() ? totals : `${totals} Does it with every size of a read?`;
+    const total = count(messages, "message");
+    return `The stream has ended. Your client has ${total}, 01Soln has ${soln.messages}. What if a read brings more, or less?`;
   }
 
   /** Connects to the live stream. Tells the trouble until there is one. */
   #connect(trouble: string): void {
     this.#trouble = trouble;
-    const { host } = new URL(live!);
     const socket = this.#socket = new WebSocket(live!);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      if (this.#isAsked) this.#send();
+      if (this.#isAsked) socket.send(size.value);
       else this.schedule();
       // If nothing listens, the program behind the page says so before that.
-      setTimeout(() => this.#goOn(), 300);
+      setTimeout(() => socket.readyState === 1 && this.#goOn(), 300);
     };
     socket.onmessage = ({ data }) =>
       this.#inTurn(() => this.#show(new Uint8Array(data)));
-    socket.onclose = ({ code, reason }) =>
-      this.#inTurn(() => {
-        if (this.#end !== undefined) return;
-        if (code === 1000) this.#finish();
-        else if (code === 4001) this.#retry(`${reason}.`);
-        else if (code === 4002) {
-          this.#finish(`The connection broke: ${reason}.`);
-        } else if (location.host === host) this.#retry(GONE);
-        else {this.#finish(
-            `The stream is not for this address. Open http://${host}, on the computer with the server.`,
-          );}
-      });
+    socket.onclose = (event) =>
+      this.#inTurn(() => this.#end === undefined && this.#leave(event));
   }
 
+  /** Has a stream. */
   #goOn(): void {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    if (this.#number === 0) reads.replaceChildren();
     this.#trouble = "";
     this.tell();
   }
 
-  #send(): void {
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    this.#socket.send(size.value);
-  }
-
-  #retry(trouble: string): void {
-    this.#trouble = trouble;
+  /** Ends a stream that its socket has left, or connects again if this can help. */
+  #leave({ code, reason }: CloseEvent): void {
+    const { host } = new URL(live!);
+    if (code === 1000) return this.#finish();
+    if (code === 4002) return this.#finish(`The connection broke: ${reason}.`);
+    if (location.host !== host) {
+      return this.#finish(`Open http://${host}, ${REFUSED}`);
+    }
     this.#isAsked = false;
+    const trouble = this.#trouble = code === 4001 ? `${reason}.` : GONE;
     this.tell();
     setTimeout(() => {
       if (stream !== this) return;
-      if (this.#bytes > 0) startStream(trouble);
+      if (this.#number > 0) startStream(trouble);
       else this.#connect(trouble);
     }, 1000);
   }
@@ -228,10 +215,8 @@ class Stream {
   }
 
   /** Does one thing after the other: what reads bring, and what a change takes. */
-  #inTurn(work: () => Promise<void> | void): void {
-    this.#drawn = this.#drawn.then(() => {
-      if (stream === this) return work();
-    });
+  #inTurn(work: () => unknown): void {
+    this.#drawn = this.#drawn.then(() => stream === this && work());
   }
 
   /** Draws what a read brings, and what the clients do with it. */
@@ -257,28 +242,26 @@ class Stream {
     this.#trouble = "";
     if (right?.failure !== undefined) this.#finish();
     setRunning(isRunning && left?.failure === undefined);
-    if (isFollowed) showEnd();
+    if (isFollowed) reads.scrollIntoView({ block: "end" });
   }
 }
 
 /** Draws the bytes of a read, and below them what they are. */
 function drawRead(cell: Element, pieces: Piece[]): void {
-  const labels = pieces.map((piece) =>
-    element("span", kindOf(piece), labelOf(piece))
-  );
-  const caption = element("p", "caption", ...labels);
+  const caption = element("p", "caption");
   caption.ariaHidden = "true"; // A screen reader has it from the bytes.
-  cell.append(element("div", "read", ...drawPieces(pieces)), caption);
+  for (const piece of pieces) {
+    caption.append(element("span", colorOf(piece), labelOf(piece)));
+  }
+  cell.append(element("div", "read", ...pieces.map(drawPiece)), caption);
 }
 
-function drawPieces(pieces: Piece[]): HTMLElement[] {
-  return pieces.map((piece) =>
-    drawCells(piece.bytes, kindOf(piece), labelOf(piece))
-  );
+function drawPiece(piece: Piece): HTMLElement {
+  return drawCells(piece.bytes, colorOf(piece), labelOf(piece));
 }
 
-/** Returns how a part of a frame is colored. */
-function kindOf({ part, frame }: Piece): string {
+/** Returns the class of a part of a frame. */
+function colorOf({ part, frame }: Piece): string {
   return part === "header" && frame % 2 === 0 ? "next" : part;
 }
 
@@ -288,15 +271,12 @@ function labelOf({ part, frame, arrived, total }: Piece): string {
 }
 
 /** Draws bytes as cells that a screen reader reads as one thing. */
-function drawCells(bytes: Uint8Array, kind: string, label: string) {
-  const shown = cells(bytes);
-  const drawn = element(
-    "span",
-    "cells",
-    ...shown.map((cell) => element("span", kind, cell)),
-  );
+function drawCells(bytes: Uint8Array, color: string, label: string) {
+  const texts = cells(bytes);
+  const drawn = element("span", "cells");
+  drawn.append(...texts.map((text) => element("span", color, text)));
   drawn.setAttribute("role", "img");
-  drawn.setAttribute("aria-label", `${label}: ${shown.join("")}`);
+  drawn.ariaLabel = `${label}: ${texts.join("")}`;
   return drawn;
 }
 
@@ -315,11 +295,13 @@ function drawClient(cell: Element, pieces: Piece[], reaction?: Reaction): void {
   const { notes, kept } = reaction ?? { notes: stopped, kept: undefined };
   cell.lastElementChild!.replaceChildren(
     ...notes.map(({ kind, text, bytes, needs }) => {
-      const note = element("p", kind, `${visible(text).slice(0, MAX_TEXT)} `);
+      const mark = kind === "message" ? "✓ " : "";
+      const shown = visible(text).slice(0, MAX_TEXT);
+      const note = element("p", kind, `${mark}${shown} `);
       if (kind === "keeps") {
-        note.append(...drawPieces(lastOf(pieces, bytes!.length)));
+        note.append(...lastOf(pieces, bytes!.length).map(drawPiece));
       } else if (bytes !== undefined) {
-        const color = kind === "has" ? kindOf(pieces[0]) : "invalid";
+        const color = kind === "has" ? colorOf(pieces[0]) : "invalid";
         note.append(drawCells(bytes, color, "bytes"));
       } else if (needs !== undefined) {
         const bar = element("progress", "");
@@ -350,24 +332,17 @@ function addRow(): HTMLTableRowElement {
   return reads.rows[reads.rows.length - 1];
 }
 
+/** Returns whether the reader looks at the newest rows. */
 function isEndInView(): boolean {
-  const { bottom } = reads.getBoundingClientRect();
-  return bottom < reads.closest("main")!.getBoundingClientRect().bottom + 50;
+  const { scrollHeight, scrollTop, clientHeight } = find("table");
+  return scrollHeight - scrollTop - clientHeight < 50;
 }
 
-function showEnd(): void {
-  reads.scrollIntoView({ block: "end" });
-}
-
-/** Shows in the table's head how far a client is. */
-function showTally(id: string, { messages, lost, failure }: Reaction): void {
-  const more = failure !== undefined
-    ? ", then an error"
-    : lost > 0
-    ? `, ${count(lost)} lost`
-    : "";
-  find(id).textContent = count(messages, "message") + more;
-  find(id).className = more === "" ? "" : "bad";
+/** Returns in words how far a client is. */
+function tally({ messages, lost, failure }: Reaction): string {
+  const end = failure === undefined ? "" : ", then an error";
+  const thrown = lost > 0 && end === "" ? `, ${count(lost)} lost` : "";
+  return count(messages, "message") + thrown + end;
 }
 
 /** Whether a step is shown around the line, and one after which there are bytes. */
@@ -420,19 +395,12 @@ function drawLine(step: Step): void {
 /** Tries the line with every read size, in a Worker of its own. */
 async function tryAllSizes(isEndless = false): Promise<void> {
   trial?.end();
-  const client = trial = new Learner({ ...ex1, line: line.value }, 1);
-  const delivery = { server: sender(), size: 1, pace: Number(pace.value) };
-  const found = isEndless ? undefined : await client.try(delivery);
+  const client = trial = startClient(line.value);
+  const found = isEndless ? undefined : await client.try(delivery());
   if (trial !== client) return;
   client.end();
   results = found;
   showResults();
-  stream.tell();
-}
-
-function isSolved(): boolean {
-  return results !== undefined && results.failsWith === undefined &&
-    results.messages.every((number) => number === 20);
 }
 
 /** Shows how many messages the client gets with each read size. */
@@ -442,29 +410,30 @@ function showResults(): void {
   seen.add(own);
   const isOpen = line.value !== ex1.line || seen.size === SIZES.length;
   bars.replaceChildren(...SIZES.map((size, i) => {
-    const isShown = isOpen || seen.has(size);
-    const number = isShown ? messages[i] ?? 0 : 20;
-    const bar = element("i", !isShown ? "" : number === 20 ? "good" : "bad");
+    const bar = element("i", "");
+    if (size === own) bar.ariaCurrent = "true";
+    if (!isOpen && !seen.has(size)) return bar;
+    const number = messages[i] ?? 0;
+    bar.className = number === 20 ? "good" : "bad";
     bar.style.height = `${Math.max(4, 5 * number)}%`;
-    bar.ariaCurrent = `${size === own}`;
     return bar;
   }));
-  const solved = isSolved();
-  find("task").hidden = solved;
-  find("editor").className = solved ? "good" : "bad";
-  find("soln-line").textContent = solved ? soln.line : "";
+  const full = messages.filter((number) => number === 20).length;
+  const isSolved = full === SIZES.length && failsWith === undefined;
+  find("task").hidden = isSolved;
+  line.className = isSolved ? "good" : "";
+  find("soln-line").textContent = isSolved ? soln.line : "";
   const number = messages[own - 1];
   if (number === undefined) {
     result.textContent = "The line does not come to an end.";
     return;
   }
-  const full = messages.filter((number) => number === 20).length;
   result.replaceChildren(
     element("b", number === 20 ? "good" : "bad", `${number} of 20 messages`),
     ` with ${count(own)} a read${isLive() ? ", simulated" : ""}. `,
     !isOpen
       ? "With which sizes does it get all 20? Guess, then drag."
-      : solved
+      : isSolved
       ? "So with every size, and from every server: your client keeps its place. Put the line into streamClientEx1.ts. Then run: deno task exercise"
       : failsWith !== undefined
       ? `So with every size, but not if the ${nameOf(failsWith)}. Try it.`
@@ -478,20 +447,29 @@ function isLive(): boolean {
   return server.value === "live";
 }
 
-/** Returns the simulated server to read from, or to try in place of a live one. */
-function sender(): Delivery["server"] {
-  return isLive() ? "fast" : server.value as Delivery["server"];
+/** Returns how the simulated server is read, which stands for a live one where all sizes are tried. */
+function delivery(): Delivery {
+  return {
+    server: isLive() ? "fast" : server.value as Delivery["server"],
+    size: size.valueAsNumber,
+    pace: Number(pace.value),
+  };
+}
+
+/** Starts a client that has a line. */
+function startClient(line: string): Learner {
+  return new Learner({ ...ex1, line }, size.valueAsNumber);
 }
 
 function nameOf(name: Delivery["server"]): string {
   return server.querySelector(`[value=${name}]`)!.textContent!;
 }
 
-function element<K extends keyof HTMLElementTagNameMap>(
-  name: K,
+function element(
+  name: string,
   className: string,
   ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
+): HTMLElement {
   const made = document.createElement(name);
   made.className = className;
   made.append(...children);
@@ -527,22 +505,18 @@ function setRunning(value: boolean): void {
 }
 
 const reads = find<HTMLTableSectionElement>("reads");
-const status = find("status");
-const run = find<HTMLButtonElement>("run");
-const step = find<HTMLButtonElement>("step");
 const pace = find<HTMLSelectElement>("pace");
 const server = find<HTMLSelectElement>("server");
 const line = find<HTMLInputElement>("line");
 const size = find<HTMLInputElement>("size");
+const [status, run, step] = ["status", "run", "step"].map(find);
 const [before, after, values] = ["before", "after", "values"].map(find);
 const [result, bars] = ["result", "bars"].map(find);
 
-const { ex1, soln, stream: live, address }: {
-  ex1: Code;
-  soln: Code;
-  stream?: string;
-  address?: string;
-} = JSON.parse(find("data").textContent!);
+/** What the build has put into the page. */
+const { ex1, soln, stream: live, address } = JSON.parse(
+  find("data").textContent!,
+) as { ex1: Code; soln: Code; stream?: string; address?: string };
 const loop = ex1.before.slice(ex1.before.indexOf("    while (received."));
 find("loop").textContent = loop.replace(/ *\/\/.*/g, "").replace(/^ {4}/gm, "");
 line.value = ex1.line;
@@ -573,7 +547,7 @@ line.oninput = () => {
 };
 run.onclick = () => {
   setRunning(!isRunning);
-  if (isRunning) showEnd();
+  if (isRunning) reads.scrollIntoView({ block: "end" });
 };
 step.onclick = () => {
   setRunning(false);
