@@ -232,48 +232,43 @@ async function check(file: string): Promise<boolean> {
   console.log(`Checking ${visible(basename(file))}`);
   const program = placeBesideFraming(file, source);
   let passed = 0;
-  let details: string | undefined;
-  let other: string | undefined;
+  let details = "";
   for (const delivery of DELIVERIES) {
     const trial = await tryOut(delivery, program);
     const { fault, others } = judge(delivery, trial);
-    const verdict = fault === undefined ? green("passed") : red("FAILED");
-    console.log(`${verdict}  ${delivery.name}`);
     if (fault === undefined) {
+      const note = others.length > 0 ? NOTE : "";
+      console.log(`${green("passed")}  ${delivery.name}${note}`);
       passed++;
-      other ??= others[0];
-    } else details ??= report(delivery, trial);
+      continue;
+    }
+    console.log(`${red("FAILED")}  ${delivery.name}`);
+    details ||= report(delivery, trial);
     if (trial.stopped === "did not end") break; // nor would it with the others
   }
-  console.log(`${passed} of ${DELIVERIES.length} passed`);
-
-  const isRight = passed === DELIVERIES.length;
-  if (details !== undefined) console.log(`\n${details}`);
+  console.log(`${passed} of ${DELIVERIES.length} passed${details}`);
   if (/Exercise:.*\n *received = new Uint8Array\(\);/.test(source)) {
     console.log("\nThis is still the original line. Is the file saved?");
   }
-  if (isRight && other !== undefined) {
-    console.log(
-      `\nOther lines are on stdout, too, such as "${visible(other)}".`,
-    );
-    console.log("Print notes of your own on stderr, with console.error.");
-  }
   const mistake = await askTypeScript(program);
   if (mistake !== undefined) console.log(`\nTypeScript says:\n${mistake}`);
-  return isRight;
+  return details === "";
 }
+
+/** What stands beside a delivery that passed with more on stdout than messages. */
+const NOTE =
+  " (other lines are on stdout, too: print notes with console.error)";
 
 /** Returns what was sent, printed and expected around the fault, and a question. */
 function report(delivery: Delivery, trial: Trial): string {
   const { name, messages, pieces, question } = delivery;
-  const { fault, right, others } = judge(delivery, trial);
+  const { fault, right } = judge(delivery, trial);
   const divider = new Divider();
   const sent = pieces.map((piece) => draw(divider.divide(piece))).join("|")
     .replaceAll(/\)(\|?)\[/g, ")$1\n["); // a frame in each line
-  const first = others.length > 0 ? trial.lines.indexOf(others[0]) : right;
-  const from = Math.max(0, Math.min(first, right) - 1);
+  const from = right < messages.length ? Math.max(0, right - 1) : 0;
   return [
-    bold(wrap(`${name}: ${fault}`)),
+    `\n\n${bold(wrap(`${name}: ${fault}`))}`,
     section("sent, | between pieces", sent, from),
     section("printed", trial.lines.join("\n"), from),
     section("expected", messages.join("\n"), from),
