@@ -1,56 +1,41 @@
 /**
- * Drives Chromium with chromedriver, over WebDriver with `fetch` alone.
+ * Drives Chromium through chromedriver, over WebDriver with `fetch` alone.
  *
  * @module
  */
 
 import { type Script, startProcess, until } from "../tests/testing.ts";
 
-/** What the page is shown on, in CSS pixels. */
-export interface Screen {
-  width: number;
-  height: number;
-  isDark?: boolean;
-}
-
-/** Keys, as WebDriver names them. */
-export const KEYS = { tab: "\ue004", left: "\ue012", down: "\ue015" } as const;
+// As root, as in a container, Chromium starts without its sandbox only.
+const FLAGS =
+  "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --disable-background-networking --disable-component-update --hide-scrollbars";
 
 /** A headless Chromium with one page. Disposing of it ends all its processes. */
 export class Browser implements AsyncDisposable {
   readonly #driver: Script;
   readonly #profile: string;
-  readonly #session: string;
+  #session = "";
 
-  private constructor(driver: Script, profile: string, session: string) {
+  private constructor(driver: Script, profile: string) {
     this.#driver = driver;
     this.#profile = profile;
-    this.#session = session;
   }
 
   /** Starts a browser. */
   static async start(): Promise<Browser> {
     const profile = await Deno.makeTempDir();
     const driver = startProcess(["chromedriver", "--port=0"]);
+    const browser = new Browser(driver, profile);
     try {
       const [, port] = await driver.stdout.waitFor(/success.* port (\d+)/);
-      const sessions = `http://127.0.0.1:${port}/session`;
-      const args = [
-        "--headless",
-        "--no-sandbox", // as root, as in a container, it starts only so
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--hide-scrollbars",
-        `--user-data-dir=${profile}`,
-      ];
+      const args = [...FLAGS.split(" "), `--user-data-dir=${profile}`];
       const alwaysMatch = { "goog:chromeOptions": { args } };
-      const { sessionId } = await send(sessions, {
+      browser.#session = `http://127.0.0.1:${port}/session`;
+      const { sessionId } = await browser.#send<{ sessionId: string }>("", {
         capabilities: { alwaysMatch },
-      }) as { sessionId: string };
-      return new Browser(driver, profile, `${sessions}/${sessionId}`);
+      });
+      browser.#session += `/${sessionId}`;
+      return browser;
     } catch (error) {
       await driver[Symbol.asyncDispose]();
       throw error;
@@ -59,17 +44,17 @@ export class Browser implements AsyncDisposable {
 
   /** Opens a page, and waits until it is loaded. */
   async open(url: string): Promise<void> {
-    // Another page first, as an address that differs only behind # loads nothing.
-    await send(`${this.#session}/url`, { url: "about:blank" });
-    await send(`${this.#session}/url`, { url });
+    // An address that differs from the last one only behind # loads nothing.
+    await this.#send("/url", { url: "about:blank" });
+    await this.#send("/url", { url });
     // On a busy machine, chromedriver answers before the page is loaded.
     await this.waitFor("document.readyState === 'complete'");
   }
 
   /** Returns the value of an expression in the page. */
-  async get<T = unknown>(expression: string, ...args: unknown[]): Promise<T> {
-    const body = { script: `return ${expression}`, args };
-    return await send(`${this.#session}/execute/sync`, body) as T;
+  async get<T = unknown>(expression: string): Promise<T> {
+    const script = `return ${expression}`;
+    return await this.#send("/execute/sync", { script, args: [] });
   }
 
   /** Waits until an expression is true in the page. */
@@ -77,36 +62,32 @@ export class Browser implements AsyncDisposable {
     await until(() => expression, () => this.get<boolean>(expression));
   }
 
-  /** Waits until the text of an element matches, by default of the status line. */
+  /** Waits until the text of an element matches. Returns the text. */
   async says(pattern: RegExp, selector = "#status"): Promise<string> {
     let text = "";
-    await until(() => `${pattern} in ${JSON.stringify(text)}`, async () => {
+    return await until(() => `${pattern} in "${text}"`, async () => {
       text = await this.text(selector);
-      return pattern.test(text);
+      return pattern.test(text) && text;
     });
-    return text;
   }
 
   /** Returns the text of an element. */
   async text(selector: string): Promise<string> {
-    return await this.get(
-      "document.querySelector(arguments[0]).textContent",
-      selector,
-    );
+    return await this.get(`document.querySelector("${selector}").textContent`);
   }
 
-  /** Presses keys, one after the other. */
+  /** Presses keys, one after the other. Special keys are WebDriver's characters. */
   async press(...keys: string[]): Promise<void> {
     const actions = keys.flatMap((value) => [
       { type: "keyDown", value },
       { type: "keyUp", value },
     ]);
-    const body = { actions: [{ type: "key", id: "keyboard", actions }] };
-    await send(`${this.#session}/actions`, body);
+    const keyboard = { type: "key", id: "keyboard", actions };
+    await this.#send("/actions", { actions: [keyboard] });
   }
 
-  /** Sets what the page is shown on. */
-  async show({ width, height, isDark = false }: Screen): Promise<void> {
+  /** Sets the size of the page in CSS pixels, and its colors. */
+  async show(width: number, height: number, isDark = false): Promise<void> {
     const size = { width, height, deviceScaleFactor: 1, mobile: false };
     await this.devTools("Emulation.setDeviceMetricsOverride", size);
     const value = isDark ? "dark" : "light";
@@ -116,24 +97,25 @@ export class Browser implements AsyncDisposable {
 
   /** Sends a command of the Chrome DevTools Protocol. Returns its result. */
   async devTools<T>(cmd: string, params: unknown = {}): Promise<T> {
-    const body = { cmd, params };
-    return await send(`${this.#session}/goog/cdp/execute`, body) as T;
+    return await this.#send("/goog/cdp/execute", { cmd, params });
   }
 
-  /** Ends the browser and chromedriver. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await fetch(this.#session, { method: "DELETE" })
-      .then((response) => response.body?.cancel());
+    const response = await fetch(this.#session, { method: "DELETE" });
+    await response.body?.cancel();
     await this.#driver[Symbol.asyncDispose]();
     await Deno.remove(this.#profile, { recursive: true });
   }
-}
 
-/** Sends a command of the WebDriver protocol. Returns its value. */
-async function send(url: string, body: unknown): Promise<unknown> {
-  const method = "POST";
-  const response = await fetch(url, { method, body: JSON.stringify(body) });
-  const { value } = await response.json();
-  if (response.ok) return value;
-  throw new Error(`Cannot drive the browser: ${value.message}`);
+  /** Sends a command of the WebDriver protocol. Returns its value. */
+  async #send<T>(path: string, command: unknown): Promise<T> {
+    const body = JSON.stringify(command);
+    const response = await fetch(this.#session + path, {
+      method: "POST",
+      body,
+    });
+    const { value } = await response.json();
+    if (!response.ok) throw new Error(`Cannot drive it: ${value.message}`);
+    return value;
+  }
 }

@@ -2,11 +2,6 @@
  * Serves the page of the lesson, and bridges the server's TCP stream to a
  * WebSocket from which the page asks for one read after another.
  *
- * ```shell
- * deno task web
- * deno task web --help
- * ```
- *
  * The page sends how many bytes it wants, `16`, and gets one binary message
  * with what one read of that size brings. Bytes that the page does not ask for
  * wait in TCP, so that neither side needs memory for them.
@@ -25,14 +20,15 @@ const MAX_WAITING = 16;
 
 /** Answers one request of a browser. */
 async function handle(request: Request): Promise<Response> {
-  const host = request.headers.get("host") ?? "";
   // A page of another site may reach this program by a name of its own.
+  const host = request.headers.get("host") ?? "";
   if (!hosts.includes(host)) {
+    const { port } = page.addr;
     return reply(
       421,
       `Open http://${
         hosts[0]
-      } where this program runs. To open it on another machine, forward port ${page.addr.port} to the same port there, and open the same address.`,
+      } on the computer where this program runs. For another computer, forward port ${port} to port ${port} there, and open the same address there.`,
     );
   }
   const { pathname } = new URL(request.url);
@@ -43,23 +39,18 @@ async function handle(request: Request): Promise<Response> {
     return reply(405, "Only GET is allowed", { allow: "GET" });
   }
   if (pathname === "/stream") {
-    return request.headers.get("origin") === `http://${host}`
-      ? bridge(request)
-      : reply(403, `Only the page at http://${host} may read the stream`);
+    const isOwn = request.headers.get("origin") === `http://${host}`;
+    return isOwn ? bridge(request) : reply(403, "Only the page may read this");
   }
-  const live = { stream: `ws://${host}/stream`, address };
-  const { html, policy } = await buildPage(live);
+  const stream = `ws://${host}/stream`;
+  const { html, policy } = await buildPage({ stream, address });
   return reply(200, html, {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": `${policy}; frame-ancestors 'none'`,
   });
 }
 
-function reply(
-  status: number,
-  body: string,
-  headers: Record<string, string> = {},
-): Response {
+function reply(status: number, body: string, headers = {}): Response {
   return new Response(body, {
     status,
     headers: {
@@ -127,8 +118,8 @@ function bridge(request: Request): Response {
   socket.onopen = () => answered = connect();
   socket.onmessage = ({ data }) => {
     const isSize = /^[1-9]\d{0,3}$/.test(data) && Number(data) <= MAX_READ;
-    if (!isSize) return end(1008, `a request is a number up to ${MAX_READ}`);
-    if (++waiting > MAX_WAITING) return end(1008, "too many requests wait");
+    if (!isSize) return end(1008, `A request is a number up to ${MAX_READ}`);
+    if (++waiting > MAX_WAITING) return end(1008, "Too many requests wait");
     answered = answered.then(() => answer(Number(data)));
   };
   socket.onclose = disconnect;
@@ -137,12 +128,9 @@ function bridge(request: Request): Response {
 
 /** Returns why there is no connection, and what to do. */
 function explain({ name, message }: Error): string {
-  if (name !== "ConnectionRefused") {
-    return `Cannot connect to ${address}: ${message}`;
-  }
-  const host = hostname === DEFAULTS.hostname ? "" : ` --hostname ${hostname}`;
-  const where = `${port}` === DEFAULTS.port ? "" : ` --port ${port}`;
-  return `Nothing listens on ${address}. Start the server: deno task server${host}${where}`;
+  return name === "ConnectionRefused"
+    ? `Nothing listens on ${address}. Start the server: deno task server --hostname ${hostname} --port ${port}`
+    : `Cannot connect to ${address}: ${message}`;
 }
 
 /** Ends the program with one line on stderr. */
@@ -151,46 +139,35 @@ function fail(message: string, code = 1): never {
   Deno.exit(code);
 }
 
-const DEFAULTS = { hostname: "127.0.0.1", port: "9092", "web-port": "8000" };
-
 const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
   string: ["hostname", "port", "web-port"],
   boolean: ["help"],
   alias: { h: "help" },
-  default: DEFAULTS,
-  unknown: (arg) => fail(`unknown argument "${arg}". See --help`, 2),
+  default: { hostname: "127.0.0.1", port: "9092", "web-port": "8000" },
+  unknown: (arg) => fail(`unknown argument "${arg}". The flags: --help`, 2),
 });
 if (flags.help) {
   console.log(`Serves the page of the lesson, with a stream of streamServer.ts.
 
-USAGE:
-  deno task web [OPTIONS]
-
-OPTIONS:
   --hostname <HOST>  the server's address (default: 127.0.0.1)
-  --port <PORT>      the server's port (default: 9092)
-  --web-port <PORT>  port of the page, on 127.0.0.1; 0 for any free one
-                     (default: 8000)
+  --port <PORT>      its port (default: 9092)
+  --web-port <PORT>  the page's port, 0 for any free one (default: 8000)
   -h, --help         print this help`);
   Deno.exit();
 }
+const { hostname } = flags;
+const port = toPort("port", 1);
+const address = `${hostname.replace(/.*:.*/, "[$&]")}:${port}`;
+const webPort = toPort("web-port", 0);
 
 /** Returns the value of a flag that takes a port. */
-function readPort(name: "port" | "web-port", min: number): number {
-  const value = Number(flags[name] || NaN);
+function toPort(name: "port" | "web-port", min: number): number {
+  const text = flags[name];
+  const value = Number(text || NaN);
   if (Number.isInteger(value) && value >= min && value <= 65_535) return value;
-  fail(
-    `--${name} takes an integer from ${min} to 65535, not "${flags[name]}"`,
-    2,
-  );
+  fail(`--${name} takes an integer from ${min} to 65535, not "${text}"`, 2);
 }
 
-const { hostname } = flags;
-const port = readPort("port", 1);
-const address = `${
-  hostname.includes(":") ? `[${hostname}]` : hostname
-}:${port}`;
-const webPort = readPort("web-port", 0);
 let page: Deno.HttpServer<Deno.NetAddr>;
 try {
   page = Deno.serve({
@@ -200,14 +177,10 @@ try {
     onError: (error) => reply(500, `${error}`),
   }, handle);
 } catch (error) {
-  fail(
-    `cannot serve the page on 127.0.0.1:${webPort}: ${
-      (error as Error).message
-    }. Take any free port: --web-port 0`,
-  );
+  const { message } = error as Error;
+  fail(`cannot serve the page: ${message}. Take any free port: --web-port 0`);
 }
-// Where the port is 80, a browser leaves it out.
 const hosts = ["127.0.0.1", "localhost"].map((name) =>
-  new URL(`http://${name}:${page.addr.port}`).host
+  new URL(`http://${name}:${page.addr.port}`).host // without port 80
 );
 console.error(`Open http://${hosts[0]} in a browser. Ctrl+C ends this program`);
