@@ -221,9 +221,13 @@ class Stream {
     ]);
     if (stream !== this) return;
     if (this.#number === 0) reads.replaceChildren();
-    const isFollowed = isEndInView();
+    const { scrollHeight, scrollTop, clientHeight } = find("table");
+    const isFollowed = scrollHeight - scrollTop - clientHeight < 50;
     if (this.#number++ < MAX_READS) this.#reads.push({ bytes, pieces });
-    const { cells } = addRow();
+    const template = find<HTMLTemplateElement>("row").content;
+    reads.append(template.cloneNode(true));
+    if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
+    const { cells } = reads.rows[reads.rows.length - 1];
     const place = element("small", "", ` byte ${this.#bytes}`);
     cells[0].append(`${this.#number}`, place);
     drawRead(cells[1], pieces);
@@ -316,19 +320,6 @@ function lastOf(pieces: Piece[], length: number): Piece[] {
     skipped -= piece.bytes.length;
     return bytes.length > 0 ? [{ ...piece, bytes }] : [];
   });
-}
-
-function addRow(): HTMLTableRowElement {
-  const template = find<HTMLTemplateElement>("row");
-  reads.append(template.content.cloneNode(true));
-  if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
-  return reads.rows[reads.rows.length - 1];
-}
-
-/** Returns whether the reader looks at the newest rows. */
-function isEndInView(): boolean {
-  const { scrollHeight, scrollTop, clientHeight } = find("table");
-  return scrollHeight - scrollTop - clientHeight < 50;
 }
 
 /** Returns in words how far a client is. */
@@ -542,8 +533,7 @@ step.onclick = () => {
   setRunning(false);
   stream.ask();
 };
-find("restart").onclick = () => restart();
-size.oninput = () => restart();
+find("restart").onclick = size.oninput = restart;
 size.onchange = () => history.replaceState(null, "", `#${size.value}`);
 onhashchange = () => {
   readAddress();
