@@ -18,10 +18,9 @@ export interface Code {
 
 /** Returns the `receive` of a script, or `undefined` if a learner has changed too much. */
 export function findLoop(source: string): Code | undefined {
-  const [receive = ""] = /^async function receive[^]*?^}$/m.exec(source) ?? [];
-  const [, before, , lines, after] =
-    /^([^]*\n( +)while \(received\.[^]*?\n +print\(.*\n)([^]*?)(\n\2}\n[^]*)$/
-      .exec(receive) ?? [];
+  const [, before, lines, after] =
+    /^(async function receive[^]*?\n +print\(.*\n)([^]*?)(\n {4}}\n[^]*?^})$/m
+      .exec(source) ?? [];
   if (before === undefined) return undefined;
   const line = lines.split("\n").map((text) => text.trim())
     .filter((text) => !text.startsWith("//")).join(" ");
@@ -215,12 +214,8 @@ export class Client {
   #mistake(): Mistake | undefined {
     const received: unknown = this.#script.received();
     if (received instanceof Uint8Array) return undefined;
-    const type = received == null
-      ? received
-      : Object(received).constructor.name;
-    return new Mistake(
-      `makes received ${type}: it must be a Uint8Array with the bytes that are left`,
-    );
+    const type = received && Object(received).constructor.name;
+    return new Mistake(`makes received ${type}, which is no Uint8Array`);
   }
 
   #note(kind: Note["kind"], text: string, more: Partial<Note> = {}): void {
@@ -245,15 +240,16 @@ export class Client {
       return;
     }
     const rest = step.before.length - step.end;
-    if (rest === 0 && kept.length === 0) {
-      this.#note("quiet", "no bytes after the message");
-    } else if (!endsWith(step.before, kept) || kept.length > rest) {
-      const text = `keeps ${
-        count(kept.length)
-      }, not the ${rest} after the message`;
-      this.#note("bad", text, { bytes: kept.subarray(0, 48) });
+    const keeps = `keeps ${count(kept.length)}`;
+    if (kept.length > rest || !endsWith(step.before, kept)) {
+      const bytes = kept.subarray(0, 48);
+      this.#note("bad", `${keeps}, not the ${rest} after the message`, {
+        bytes,
+      });
     } else if (kept.length > 0) {
-      this.#note("keeps", `keeps ${count(kept.length)}`, { bytes: kept });
+      this.#note("keeps", keeps, { bytes: kept });
+    } else if (rest === 0) {
+      this.#note("quiet", "no bytes after the message");
     }
   }
 

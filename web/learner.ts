@@ -37,8 +37,8 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
     this.#worker = new Worker(policy?.createScriptURL(url) ?? url);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      const error = `${event.message}`.replace(/^(Uncaught )?\w*Error: /, "");
-      this.#fail(`is not JavaScript: ${error}`);
+      const [, error] = /SyntaxError: (.*)/.exec(event.message) ?? [];
+      this.#fail(`is not JavaScript yet${error ? `: ${error}` : ""}`);
     };
     this.#answer = this.#ask({}, 30_000);
     this.ready = this.#answer.then((answer) => {

@@ -10,14 +10,7 @@
 
 import { HEADER_LENGTH } from "../framing.ts";
 import { Divider, type Piece, visible } from "../lesson/reading.ts";
-import {
-  type Code,
-  count,
-  isRight,
-  type Note,
-  type Reaction,
-  type Step,
-} from "./clients.ts";
+import { type Code, count, isRight, type Reaction } from "./clients.ts";
 import { Learner } from "./learner.ts";
 import { type Delivery, Simulation, SIZES } from "./simulation.ts";
 import type { Results } from "./worker.ts";
@@ -228,9 +221,13 @@ class Stream {
     ]);
     if (stream !== this) return;
     if (this.#number === 0) reads.replaceChildren();
-    const isFollowed = isEndInView();
+    const { scrollHeight, scrollTop, clientHeight } = find("table");
+    const isFollowed = scrollHeight - scrollTop - clientHeight < 50;
     if (this.#number++ < MAX_READS) this.#reads.push({ bytes, pieces });
-    const { cells } = addRow();
+    const template = find<HTMLTemplateElement>("row").content;
+    reads.append(template.cloneNode(true));
+    if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
+    const { cells } = reads.rows[reads.rows.length - 1];
     const place = element("small", "", ` byte ${this.#bytes}`);
     cells[0].append(`${this.#number}`, place);
     drawRead(cells[1], pieces);
@@ -291,8 +288,8 @@ function cells(bytes: Uint8Array): string[] {
 
 /** Draws what a client does with a read, or that it has stopped before. */
 function drawClient(cell: Element, pieces: Piece[], reaction?: Reaction): void {
-  const stopped: Note[] = [{ kind: "quiet", text: "stopped" }];
-  const { notes, kept } = reaction ?? { notes: stopped, kept: undefined };
+  const notes: Reaction["notes"] = reaction?.notes ??
+    [{ kind: "quiet", text: "stopped" }];
   cell.lastElementChild!.replaceChildren(
     ...notes.map(({ kind, text, bytes, needs }) => {
       const mark = kind === "message" ? "✓ " : "";
@@ -305,7 +302,7 @@ function drawClient(cell: Element, pieces: Piece[], reaction?: Reaction): void {
         note.append(drawCells(bytes, color, "bytes"));
       } else if (needs !== undefined) {
         const bar = element("progress", "");
-        Object.assign(bar, { value: kept!.length, max: needs });
+        Object.assign(bar, { value: reaction?.kept.length, max: needs });
         bar.ariaHidden = "true";
         note.prepend(bar, " ");
       }
@@ -323,19 +320,6 @@ function lastOf(pieces: Piece[], length: number): Piece[] {
     skipped -= piece.bytes.length;
     return bytes.length > 0 ? [{ ...piece, bytes }] : [];
   });
-}
-
-function addRow(): HTMLTableRowElement {
-  const template = find<HTMLTemplateElement>("row");
-  reads.append(template.content.cloneNode(true));
-  if (reads.rows.length > MAX_ROWS) reads.deleteRow(0);
-  return reads.rows[reads.rows.length - 1];
-}
-
-/** Returns whether the reader looks at the newest rows. */
-function isEndInView(): boolean {
-  const { scrollHeight, scrollTop, clientHeight } = find("table");
-  return scrollHeight - scrollTop - clientHeight < 50;
 }
 
 /** Returns in words how far a client is. */
@@ -357,39 +341,37 @@ function clearLine(): void {
 function showLine(number: number, reaction?: Reaction): void {
   if (reaction === undefined || shown === "rest") return;
   const { steps, failure } = reaction;
-  const hasRest = steps.find(({ before, end }) => before.length > end);
-  const step = hasRest ?? (shown === "" ? steps[0] : undefined);
-  if (step !== undefined) {
-    shown = hasRest ? "rest" : "first";
-    drawLine(step);
-    const { before, end, after } = step;
-    const what = after ? `leaves ${after.length}` : failure;
-    values.textContent = `Read ${number}: received has ${
-      count(before.length)
-    }, and end is ${end}: ${before.length - end} more. Your line ${what}.`;
-  } else if (failure !== undefined) {
-    values.textContent = `Read ${number}: your client ${failure}.`;
+  const withRest = steps.find(({ before, end }) => before.length > end);
+  const step = withRest ?? (shown === "" ? steps[0] : undefined);
+  if (step === undefined) {
+    if (failure) values.textContent = `Read ${number}: it ${failure}.`;
+    return;
   }
-}
-
-/** Draws what `received` holds before the line, and below it what it holds after. */
-function drawLine(step: Step): void {
-  const { end, after: left } = step;
-  const kind = isRight(step) ? "next" : "invalid";
-  const strip = (kind: string, bytes: Uint8Array) =>
-    element("span", kind, cells(bytes).map((cell) => cell.slice(-1)).join(""));
+  shown = withRest ? "rest" : "first";
+  const { before: had, end, after: has } = step;
+  const rest = had.length - end;
+  values.textContent = `Read ${number}: received has ${
+    count(had.length)
+  }, and end is ${end}: ${rest} more. Your line ${
+    has ? `leaves ${has.length}` : failure
+  }.`;
+  const color = isRight(step) ? "next" : "invalid";
   before.replaceChildren(
     "before ",
-    strip("header", step.before.subarray(0, HEADER_LENGTH)),
-    strip("payload", step.before.subarray(HEADER_LENGTH, end)),
-    strip(kind, step.before.subarray(end)),
+    element("span", "header", textOf(had.subarray(0, HEADER_LENGTH))),
+    element("span", "payload", textOf(had.subarray(HEADER_LENGTH, end))),
+    element("span", color, textOf(had.subarray(end))),
   );
-  if (left === undefined) return after.replaceChildren();
-  const indent = left.length > 0 ? step.before.length - left.length : end;
+  const indent = had.length - (has?.length || rest);
   after.replaceChildren(
     `after  ${" ".repeat(Math.max(0, indent))}`,
-    left.length > 0 ? strip(kind, left) : element("span", kind, "nothing"),
+    element("span", color, has ? textOf(has) || "nothing" : ""),
   );
+}
+
+/** Returns one character for each byte. */
+function textOf(bytes: Uint8Array): string {
+  return cells(bytes).map((cell) => cell.slice(-1)).join("");
 }
 
 /** Tries the line with every read size, in a Worker of its own. */
@@ -436,7 +418,9 @@ function showResults(): void {
       : isSolved
       ? "So with every size, and from every server: your client keeps its place. Put the line into streamClientEx1.ts. Then run: deno task exercise"
       : failsWith !== undefined
-      ? `So with every size, but not if the ${nameOf(failsWith)}. Try it.`
+      ? `So with every size, but not if the ${
+        server.namedItem(failsWith)!.text
+      }. Try it.`
       : full > 0 && full < SIZES.length
       ? `All of them with ${full} of the 80 sizes only. Why?`
       : "",
@@ -459,10 +443,6 @@ function delivery(): Delivery {
 /** Starts a client that has a line. */
 function startClient(line: string): Learner {
   return new Learner({ ...ex1, line }, size.valueAsNumber);
-}
-
-function nameOf(name: Delivery["server"]): string {
-  return server.querySelector(`[value=${name}]`)!.textContent!;
 }
 
 function element(
@@ -553,8 +533,7 @@ step.onclick = () => {
   setRunning(false);
   stream.ask();
 };
-find("restart").onclick = () => restart();
-size.oninput = () => restart();
+find("restart").onclick = size.oninput = restart;
 size.onchange = () => history.replaceState(null, "", `#${size.value}`);
 onhashchange = () => {
   readAddress();

@@ -28,12 +28,9 @@ const TIMES = Array.from(
 export const MESSAGES = {
   fast: TIMES,
   paced: TIMES,
-  words: [
-    ..."heron,a coral reef,19,birch and fjord,one,café,a message longer than a read,,!"
+  words:
+    "heron,a coral reef,19,birch and fjord,one,café,a message longer than a read,,!,fern,two words,moss,otter and lynx,it ends,ash,nowhere,plum,a,harbor,the end"
       .split(","),
-    ..."fern,two words,moss,otter and lynx,it ends,ash,nowhere,plum,a,harbor,the end"
-      .split(","),
-  ],
 };
 
 /** A connection to a server. */
