@@ -67,7 +67,7 @@ async function download(): Promise<string | undefined> {
 
 async function useStandIns(): Promise<void> {
   if (members.pathname.includes("[")) {
-    throw new Error("Deno finds no member in a folder with [ in its name");
+    throw new Error("rename the folder that has [ in its name");
   }
   for (const [name, path, file] of STAND_INS) {
     const exports = { [path]: `./../../../offline/${file}` };

@@ -67,14 +67,20 @@ test.onPosix("messages keep their pace, and take it up again after a pause", asy
   assert(Math.min(...gaps) > 0.02, `a burst: ${gaps}`);
 });
 
-test("a client that sends much, and closes its side at once, gets its last messages", async () => {
+test("a client may send at any time, or close its side at once", async () => {
   await using server = await startServer(["--interval=0.01"]);
-  using client = await Deno.connect(server.address);
-  const junk = new Blob([new Uint8Array(1e7)]).stream();
-  await junk.pipeTo(client.writable, { preventClose: true });
-  await client.closeWrite();
-  assertEquals((await readMessages(new FrameReader(client))).length, 20);
-  client.close();
+  using clients = await connectMany(server.address.port, 2);
+  const [sender, listener] = clients;
+  const send = () =>
+    new Blob([new Uint8Array(1e6)]).stream()
+      .pipeTo(sender.writable, { preventClose: true });
+  await listener.closeWrite();
+  await send();
+  for (const client of clients) {
+    assertEquals((await readMessages(new FrameReader(client))).length, 20);
+  }
+  await send(); // The server reads on until the client closes.
+  clients[Symbol.dispose]();
   await stopSound(server);
 });
 
@@ -106,7 +112,7 @@ test.onLinux("clients that do not read cost one buffer each, and others are serv
 
   using _idlers = await connectMany(server.address.port, 20);
   await server.stdout.waitFor(/(^Connect .*\n){21}/m);
-  assertEquals((await readMessages(frames, 100_000)).length, 100_000);
+  assertEquals((await readMessages(frames, 200_000)).length, 200_000);
   const cost = await memory(server) - before;
   assert(cost < 50e6, `20 clients that do not read cost ${cost} bytes`);
 });

@@ -53,7 +53,7 @@ test("Ctrl+C ends deno task client", async () => {
 
 for (const times of ["once", "twice"]) {
   test(`Ctrl+C pressed ${times} ends deno task server`, async () => {
-    const flags = ["--port=0", "--count=0", "--interval=0", "--quiet"];
+    const flags = ["--port=0", "--interval=3600"];
     await using terminal = startAtTerminal([...TASK, "server", ...flags]);
     const [, port] = await terminal.stdout.waitFor(/Listening on .*:(\d+)/);
     const address = { hostname: "127.0.0.1", port: Number(port) };

@@ -53,7 +53,6 @@ test.onLinux = (name: string, fn: () => Promise<void>): void =>
 /** Returns why to ignore a test that needs a program that is not installed. */
 export async function reasonWithout(
   program: string,
-  _versionFlag?: string,
 ): Promise<string | undefined> {
   if (!canRun || !isPosix) return "not on Windows"; // or as `test` says
   const path = await output("sh", "-c", 'command -v "$0"', program);
@@ -170,11 +169,6 @@ export class Script implements AsyncDisposable {
     writer.releaseLock();
   }
 
-  /** Ends its stdin. */
-  async closeStdin(): Promise<void> {
-    await this.#child.stdin.close();
-  }
-
   /** Sends it a signal, unless it has ended. */
   kill(signal: Deno.Signal): void {
     if (!this.hasEnded) this.#child.kill(signal);
@@ -278,7 +272,7 @@ export function assertError(
   return stderr.trimEnd();
 }
 
-/** Reads messages of the server, to the end of the stream unless `count` says otherwise. Throws if it is cut, or if the time steps back. */
+/** Reads `count` messages of the server, or all. Throws if the stream is cut or too short, or if the time steps back. */
 export async function readMessages(
   frames: FrameReader,
   count = Infinity,
@@ -288,7 +282,8 @@ export async function readMessages(
     let last = "";
     while (messages.length < count) {
       const payload = await frames.read();
-      if (payload === null) break;
+      if (payload === null && count === Infinity) break;
+      assert(payload !== null, `the stream ended after ${last}`);
       const message = new TextDecoder().decode(payload);
       assert(/^The time is \d{10}\.\d{6}$/.test(message), message);
       assert(message >= last, `${message} after ${last}`);
@@ -370,33 +365,4 @@ export async function within<T>(
   const timer = setTimeout(fail, DEADLINE);
   const first = Promise.race([promise, late.promise]);
   return await first.finally(() => clearTimeout(timer));
-}
-
-// Until the page's tests are written anew, they use these.
-
-/** What turns 01Soln into Ex1. */
-export const EXERCISE: Record<string, string> = {
-  "received = received.subarray(end);": "received = new Uint8Array();",
-  "`M:": "`Message:",
-};
-
-/** Runs a function for several values, four at a time. */
-export async function inParallel<T>(
-  values: Iterable<T>,
-  act: (value: T) => Promise<void>,
-): Promise<void> {
-  const rest = Iterator.from(values);
-  await Promise.all(Array.from({ length: 4 }, async () => {
-    for (const value of rest) await act(value);
-  }));
-}
-
-/** Writes all of some bytes. */
-export async function writeAll(
-  connection: Deno.Conn,
-  bytes: Uint8Array,
-): Promise<void> {
-  for (let written = 0; written < bytes.length;) {
-    written += await connection.write(bytes.subarray(written));
-  }
 }
