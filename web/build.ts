@@ -47,10 +47,8 @@ export async function buildPage(
     "require-trusted-types-for 'script'",
     "trusted-types client",
   ].join("; ");
-  const head = [
-    `<meta http-equiv="Content-Security-Policy" content="${policy}">`,
-    `<style>${style}</style>`,
-  ];
+  const head = `<meta http-equiv="Content-Security-Policy" content="${policy}">
+<style>${style}</style>`;
   const body = scripts.map((text, i) =>
     `<script${i < inWorker ? ' class="worker"' : ""}>${text}</script>`
   );
@@ -60,7 +58,7 @@ export async function buildPage(
     }</script>`,
   );
   const html = (await read("web/page.html"))
-    .replace("<!-- head -->", () => head.join("\n"))
+    .replace("<!-- head -->", () => head)
     .replace("<!-- body -->", () => body.join("\n"));
   return { html, policy };
 }
