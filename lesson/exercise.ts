@@ -200,7 +200,8 @@ export function judge(
     } else if (line.trim() !== "") others.push(line);
   }
   const surplus = [...messages, incomplete].find((text) =>
-    text !== "" && others.some((line) => wordsAround(text, line) === label)
+    label !== undefined && text !== "" &&
+    others.some((line) => wordsAround(text, line) === label)
   );
   const problem = stopped !== undefined
     ? `the client ${stopped} and was stopped`
