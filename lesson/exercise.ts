@@ -139,44 +139,41 @@ export async function tryOut(delivery: Delivery, file: string): Promise<Trial> {
   }
   const timer = setTimeout(stop, 10_000, "did not end");
 
-  const output = { stdout: "", stderr: "" };
-  async function collect(name: "stdout" | "stderr"): Promise<void> {
-    const parts = client[name].pipeThrough(new TextDecoderStream());
-    for await (const part of parts) {
-      output[name] += part;
-      if (output[name].length > 200_000) stop("printed without end");
-    }
+  let stdout = "";
+  const stderr = new Response(client.stderr).text();
+  deliver(delivery, listener, () => stdout).catch(() => {}); // The client has left.
+  for await (const part of client.stdout.pipeThrough(new TextDecoderStream())) {
+    stdout += part;
+    if (stdout.length > 200_000) stop("printed without end");
   }
-  deliver(delivery, listener, output).catch(() => {}); // The client has left.
-  await Promise.all([collect("stdout"), collect("stderr")]);
   const { code } = await client.status;
   clearTimeout(timer);
 
-  const lines = output.stdout.split(/\r?\n/);
+  const lines = stdout.split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop(); // what follows the end of the last line
-  return { lines, stderr: rename(output.stderr, file), code, stopped };
+  return { lines, stderr: rename(await stderr, file), code, stopped };
 }
 
 /** Sends the first client the pieces, one by one, and waits until it leaves. */
 async function deliver(
   { pieces }: Delivery,
   listener: Deno.TcpListener,
-  output: { stdout: string },
+  printed: () => string,
 ): Promise<void> {
   using client = await listener.accept();
   client.setNoDelay();
   const writer = client.writable.getWriter();
   const divider = new Divider();
   for (const piece of pieces) {
-    const before = output.stdout;
+    const before = printed();
     await writer.write(piece);
     // The next piece is to be a read of its own. A client that prints a message
     // has read this one. If there is none to print, a pause is usually enough.
     const endsMessage = draw(divider.divide(piece)).includes(")");
-    let pauses = endsMessage ? 40 : 1;
-    do {
+    for (let pauses = endsMessage ? 40 : 1; pauses > 0; pauses--) {
       await new Promise((resolve) => setTimeout(resolve, 5));
-    } while (--pauses > 0 && output.stdout === before);
+      if (printed() !== before) break;
+    }
   }
   await client.closeWrite();
   // To close with unread input would reset the connection under the client.
@@ -203,7 +200,8 @@ export function judge(
     } else if (line.trim() !== "") others.push(line);
   }
   const surplus = [...messages, incomplete].find((text) =>
-    text !== "" && others.some((line) => wordsAround(text, line) === label)
+    label !== undefined && text !== "" &&
+    others.some((line) => wordsAround(text, line) === label)
   );
   const problem = stopped !== undefined
     ? `the client ${stopped} and was stopped`
@@ -237,7 +235,9 @@ async function check(file: string): Promise<boolean> {
     const trial = await tryOut(delivery, program);
     const { fault, others } = judge(delivery, trial);
     if (fault === undefined) {
-      const note = others.length > 0 ? NOTE : "";
+      const note = others.length > 0
+        ? " (other lines on stdout: console.error is for notes)"
+        : "";
       console.log(`${green("passed")}  ${delivery.name}${note}`);
       passed++;
       continue;
@@ -254,10 +254,6 @@ async function check(file: string): Promise<boolean> {
   if (mistake !== undefined) console.log(`\nTypeScript says:\n${mistake}`);
   return details === "";
 }
-
-/** What stands beside a delivery that passed with more on stdout than messages. */
-const NOTE =
-  " (other lines are on stdout, too: print notes with console.error)";
 
 /** Returns what was sent, printed and expected around the fault, and a question. */
 function report(delivery: Delivery, trial: Trial): string {
