@@ -226,6 +226,10 @@ test("a stream ends with a code that tells why", async () => {
   reset.socket.send("16");
   server.reset();
   assertEquals((await reset.closed).code, 4002);
+  const hostname = `${"x".repeat(120)}.invalid`; // more than a reason can hold
+  await using other = await startPage(["--hostname", hostname]);
+  await using refused = await openStream(other.url);
+  assertEquals((await refused.closed).code, 4001);
 });
 
 test("a wrong command line gets one line", async () => {
