@@ -99,6 +99,9 @@ test("the page is one file with no address but its own stream", async () => {
   const stream = "ws://127.0.0.1:8000/stream";
   const live = await buildPage({ stream, address: "127.0.0.1:9092" });
   assertEquals([...new Set(live.html.match(addresses))], [stream]);
+  for (const rule of ["worker-src blob:", `connect-src ${stream}`]) {
+    assert(live.policy.split("; ").includes(rule), rule);
+  }
 
   const file = await Deno.makeTempFile({ suffix: ".html" });
   assertEquals((await runScript("page", [file])).code, 0);
