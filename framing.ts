@@ -11,45 +11,28 @@
  *        | 2 9 · · · · · · · · | T h e   t i m e   i s   1 7 9 … | next frame
  * ```
  *
- * The header is the payload's length in bytes, as ASCII decimal digits,
- * left-justified and padded with spaces (`·` above). Only that one spelling of
- * a length is valid: no sign, no leading zero, nothing but digits and the
- * spaces after them. A stream may end only between two frames.
+ * The header is the payload's length in bytes, in ASCII decimal digits without
+ * leading zeros, padded with spaces (`·` above). Anything else is an error. A
+ * stream may end only between two frames.
  *
- * | to | use |
- * |---|---|
- * | read messages from a connection | {@linkcode FrameReader} |
- * | write messages to a connection | {@linkcode FrameWriter} |
- * | transform Web Streams | {@linkcode FrameDecoderStream}, {@linkcode FrameEncoderStream} |
- * | decode chunks that arrive by other means | {@linkcode FrameDecoder} |
- * | encode one message | {@linkcode encodeFrame} |
+ * {@linkcode FrameReader} and {@linkcode FrameWriter} are for connections,
+ * {@linkcode FrameDecoderStream} and {@linkcode FrameEncoderStream} for Web Streams,
+ * {@linkcode FrameDecoder} and {@linkcode encodeFrame} for anything else.
  *
  * Runs in Deno, Node.js 22.18 and later, Bun 1.2 and later, and browsers. Type
  * checks with TypeScript 5.2 and later, with the DOM library or `@types/node`.
  *
- * @example Messages over a socket
+ * @example Answer every message
  * ```ts
  * import { FrameReader, FrameWriter } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
  *
- * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
- * using connection = await Deno.connect({ port: listener.addr.port });
- * using peer = await listener.accept();
- *
- * const writer = new FrameWriter(peer);
- * for (const text of ["one", "", "thrée"]) {
- *   writer.add(text);
- *   if (writer.isFull) await writer.flush();
+ * async function echo(connection: Deno.Conn): Promise<void> {
+ *   const answers = new FrameWriter(connection);
+ *   for await (const payload of new FrameReader(connection)) {
+ *     answers.add(payload);
+ *     await answers.flush();
+ *   }
  * }
- * await writer.flush();
- * await peer.closeWrite();
- *
- * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
- * const texts: string[] = [];
- * for await (const payload of new FrameReader(connection)) {
- *   texts.push(utf8.decode(payload));
- * }
- * assertEquals(texts, ["one", "", "thrée"]);
  * ```
  *
  * @module
@@ -61,56 +44,25 @@ export const HEADER_LENGTH = 10;
 /** Default limit for the length of a payload: 8 MiB, in bytes. */
 export const DEFAULT_MAX_FRAME_LENGTH: number = 8 * 1024 * 1024;
 
-/** Options that every part of this module takes. Other names throw `TypeError`. */
+/** Options that every part of this module takes. */
 export interface FramingOptions {
-  /**
-   * Longest payload to encode or to accept, in bytes: an integer from 0 to
-   * 9,999,999,999, otherwise a `RangeError` is thrown.
-   *
-   * @default {8_388_608}
-   */
+  /** Longest payload to encode or to accept, in bytes: an integer from 0 to 9,999,999,999, otherwise a `RangeError` is thrown. Default: 8 MiB. */
   maxFrameLength?: number;
 }
 
-/** Bytes in any form that the platform has: an `ArrayBuffer`, a `DataView`, Node's `Buffer`, and so on. */
+/** Bytes in any form: an `ArrayBuffer`, a `DataView`, Node's `Buffer`, and so on. */
 export type BinaryData = ArrayBufferView | ArrayBufferLike;
 
 /** A `Uint8Array` that is not in shared memory. */
 export type Bytes = ReturnType<Uint8Array["slice"]>; // Before TypeScript 5.7 there is no Uint8Array<ArrayBuffer>.
 
-/**
- * What is wrong with a frame.
- *
- * - `INVALID_HEADER`: the bytes at a frame boundary are not a valid header.
- * - `FRAME_TOO_LARGE`: the payload is longer than `maxFrameLength`.
- * - `UNEXPECTED_EOF`: the stream ended inside a frame.
- */
-export type FramingErrorCode =
-  | "INVALID_HEADER"
-  | "FRAME_TOO_LARGE"
-  | "UNEXPECTED_EOF";
-
-/**
- * Thrown for a bad frame. A field that does not apply to the `code` is
- * `undefined`.
- *
- * @example Find out what is wrong, and where
- * ```ts
- * import { FrameDecoder, FramingError } from "./framing.ts";
- * import { assertEquals, assertThrows } from "@std/assert";
- *
- * const chunk = new TextEncoder().encode("HTTP/1.1 400");
- * const push = () => new FrameDecoder().push(chunk);
- * const { code, offset, header } = assertThrows(push, FramingError);
- * assertEquals([code, offset, header], ["INVALID_HEADER", 0, "HTTP/1.1 4"]);
- * ```
- */
+/** Thrown for a bad frame. A field that does not apply to the `code` is `undefined`. The message is printable ASCII, whatever was received. */
 export class FramingError extends Error {
   /** Always `"FramingError"`. */
   override readonly name = "FramingError";
-  /** What is wrong. */
-  readonly code: FramingErrorCode;
-  /** Where the bad frame begins, in bytes from the start of the stream; 0 when encoding. */
+  /** The kind of problem: no valid header at a frame boundary, a payload over the limit, or a stream that ended inside a frame. */
+  readonly code: "INVALID_HEADER" | "FRAME_TOO_LARGE" | "UNEXPECTED_EOF";
+  /** Where the bad frame begins, in bytes from the start of the stream; 0 outside a stream. */
   readonly offset: number = 0;
   /** `INVALID_HEADER`: the bytes found, one character per byte, as far as they had arrived. */
   readonly header: string | undefined;
@@ -125,7 +77,7 @@ export class FramingError extends Error {
 
   /** Constructs an error with a message for people, and values for the fields that apply. */
   constructor(
-    code: FramingErrorCode,
+    code: FramingError["code"],
     message: string,
     facts: Omit<Partial<FramingError>, keyof Error | "code"> = {},
   ) {
@@ -136,35 +88,26 @@ export class FramingError extends Error {
 }
 
 /**
- * Returns a frame in memory of its own.
+ * Returns a frame in memory of its own. Text is sent as UTF-8.
  *
- * @example Encode text
+ * @example A frame, and the length of its payload
  * ```ts
- * import { encodeFrame } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
+ * import { decodeHeader, encodeFrame } from "./framing.ts";
  *
- * const frame = encodeFrame("Grüße");
- * assertEquals(await new Blob([frame]).text(), "7         Grüße");
+ * const frame = encodeFrame("Grüße"); // 7         Grüße
+ * console.log(decodeHeader(frame)); // 7
  * ```
  *
- * @param payload Bytes, or text that is sent as UTF-8.
- * @param options The limit for the payload.
  * @throws {FramingError} `FRAME_TOO_LARGE` if the payload is over the limit.
- * @throws {RangeError} If there is no memory for the frame.
  * @throws {TypeError} If the payload is neither text nor bytes.
  */
 export function encodeFrame(
   payload: string | BinaryData,
   options?: FramingOptions,
 ): Bytes {
-  const limit = maxFrameLength(options);
-  if (typeof payload === "string") {
-    const frame = encodeText(withHeader(payload));
-    checkLength(frame.length - HEADER_LENGTH, limit);
-    return frame;
-  }
-  const bytes = bytesOf(payload);
-  checkLength(bytes.length, limit);
+  const isText = typeof payload === "string";
+  const bytes = isText ? encoder.encode(payload) : bytesOf(payload);
+  checkLength(bytes.length, limitOf(options));
   const frame = new Uint8Array(HEADER_LENGTH + bytes.length);
   writeHeader(frame, 0, bytes.length);
   frame.set(bytes, HEADER_LENGTH);
@@ -172,244 +115,278 @@ export function encodeFrame(
 }
 
 /**
- * Returns the payload length that a header holds, in bytes.
+ * Returns the payload length in the header with which `bytes` begin.
  *
- * @example Decode a header
- * ```ts
- * import { decodeHeader } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const received = new TextEncoder().encode("29        The ti");
- * assertEquals(decodeHeader(received), 29);
- * ```
- *
- * @param header Bytes that begin with a header. Only the first 10 are read.
- * @param options The limit for the payload.
- * @throws {FramingError} `INVALID_HEADER` if the first 10 bytes are not a
- * header, or if there are fewer. `FRAME_TOO_LARGE` if the length is over the
- * limit.
- * @throws {TypeError} If `header` is not bytes.
+ * @throws {FramingError} `INVALID_HEADER`, `FRAME_TOO_LARGE`, or `UNEXPECTED_EOF`
+ * if there are fewer than 10.
+ * @throws {TypeError} If the argument is not bytes.
  */
 export function decodeHeader(
-  header: BinaryData,
+  bytes: BinaryData,
   options?: FramingOptions,
 ): number {
-  const bytes = bytesOf(header);
-  const limit = maxFrameLength(options);
-  const length = readHeader(bytes, 0, bytes.length);
-  if (length < 0 || length > limit) {
-    throw headerError(bytes, 0, bytes.length, limit, 0);
+  const header = bytesOf(bytes);
+  const limit = limitOf(options);
+  const length = readHeader(header, 0, header.length);
+  if (length >= 0 && length <= limit) return length;
+  throw frameError(header, header.length, limit, 0, "the header");
+}
+
+const encoder = new TextEncoder();
+const ZERO = 0x30;
+const SPACE = 0x20;
+const INCOMPLETE = -1; // `readHeader` returns these if there is no length.
+const INVALID = -2;
+
+/** Returns the length in the header at `start`, `INCOMPLETE` if its bytes up to `size` are valid so far, or `INVALID`. It does not throw, so that the engine inlines it. */
+function readHeader(bytes: Uint8Array, start: number, size: number): number {
+  const isWhole = start + HEADER_LENGTH <= size;
+  if (isWhole) {
+    const length = readShortHeader(bytes, start);
+    if (length > 0) return length;
   }
-  return length;
+  const end = isWhole ? start + HEADER_LENGTH : size;
+  let at = start;
+  let length = 0;
+  for (; at < end; at++) {
+    const digit = bytes[at]! - ZERO;
+    if (digit < 0 || digit > 9) break;
+    length = length * 10 + digit;
+  }
+  const digits = at - start;
+  if (digits === 0 && at < end) return INVALID;
+  if (digits > 1 && bytes[start] === ZERO) return INVALID;
+  for (; at < end; at++) if (bytes[at] !== SPACE) return INVALID;
+  return isWhole ? length : INCOMPLETE;
+}
+
+/** Returns a length of one to four digits, or 0 for other headers. Without loops, `FrameReader.next` is a third faster. */
+function readShortHeader(bytes: Uint8Array, at: number): number {
+  const rest = bytes[at + 4]! ^ SPACE | bytes[at + 5]! ^ SPACE |
+    bytes[at + 6]! ^ SPACE | bytes[at + 7]! ^ SPACE |
+    bytes[at + 8]! ^ SPACE | bytes[at + 9]! ^ SPACE;
+  const a = bytes[at]! ^ ZERO;
+  const b = bytes[at + 1]! ^ ZERO;
+  const c = bytes[at + 2]! ^ ZERO;
+  const d = bytes[at + 3]! ^ ZERO;
+  const none = SPACE ^ ZERO;
+  if (rest !== 0 || a === 0 || a > 9) return 0;
+  if (b > 9) return b === none && c === none && d === none ? a : 0;
+  if (c > 9) return c === none && d === none ? a * 10 + b : 0;
+  if (d > 9) return d === none ? a * 100 + b * 10 + c : 0;
+  return a * 1000 + b * 100 + c * 10 + d;
+}
+
+function writeHeader(bytes: Bytes, at: number, length: number): void {
+  let last = at;
+  for (let power = 10; power <= length; power *= 10) last++;
+  for (let i = at + HEADER_LENGTH - 1; i > last; i--) bytes[i] = SPACE;
+  for (let rest = length; last >= at; last--) {
+    bytes[last] = ZERO + rest % 10;
+    rest = Math.floor(rest / 10);
+  }
+}
+
+/** Returns what is wrong with a frame of which `received` bytes have arrived and `bytes` are the first: its header, or else that no more follow. */
+function frameError(
+  bytes: Uint8Array,
+  received: number,
+  limit: number,
+  offset: number,
+  name = `the frame at byte ${offset}`,
+): FramingError {
+  const problem = `Cannot decode ${name}:`;
+  const length = readHeader(bytes, 0, received);
+  if (length === INVALID) {
+    const header = String.fromCharCode(...bytes.subarray(0, HEADER_LENGTH));
+    // Whatever is not printable ASCII is an escape.
+    const escape = (byte: string) => `\\u00${byte.charCodeAt(0).toString(16)}`;
+    const found = JSON.stringify(header).replace(/[^ -~]/g, escape);
+    const expected = "a header (digits, then spaces, 10 bytes in all)";
+    const message = `${problem} expected ${expected}, found ${found}`;
+    return new FramingError("INVALID_HEADER", message, { offset, header });
+  }
+  if (length > limit) {
+    const message = `${problem} ${length} bytes are over the limit of ${limit}`;
+    const facts = { offset, length, maxFrameLength: limit };
+    return new FramingError("FRAME_TOO_LARGE", message, facts);
+  }
+  const arrived = length === INCOMPLETE
+    ? `${received} of its ${HEADER_LENGTH} header bytes`
+    : `${received - HEADER_LENGTH} of its ${length} payload bytes`;
+  const message = `${problem} the stream ended after ${arrived}`;
+  const expected = HEADER_LENGTH + Math.max(0, length);
+  const facts = { offset, received, expected };
+  return new FramingError("UNEXPECTED_EOF", message, facts);
+}
+
+/** Throws if a payload to encode is over the limit. */
+function checkLength(length: number, limit: number): void {
+  if (length <= limit) return;
+  const message = `Cannot encode ${length} bytes: the limit is ${limit}`;
+  const facts = { length, maxFrameLength: limit };
+  throw new FramingError("FRAME_TOO_LARGE", message, facts);
+}
+
+/** Returns the limit that the options set. */
+function limitOf(options: FramingOptions = {}): number {
+  const { maxFrameLength: limit = DEFAULT_MAX_FRAME_LENGTH } = options;
+  const most = 10 ** HEADER_LENGTH - 1;
+  if (Number.isInteger(limit) && limit >= 0 && limit <= most) return limit;
+  throw new RangeError(
+    `Cannot use ${limit} as maxFrameLength: expected an integer from 0 to ${most}`,
+  );
+}
+
+/** Returns a view of bytes in any container, without a copy. */
+function bytesOf(data: BinaryData): Uint8Array {
+  if (data instanceof Uint8Array && data.length > 0) return data;
+  try {
+    // These throw for what is no buffer, and for one that was transferred or cut.
+    const view = ArrayBuffer.isView(data) ? data : new DataView(data);
+    if ("values" in view) (view as Uint8Array).values();
+    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  } catch {
+    const kind = Object.prototype.toString.call(data).slice(8, -1);
+    throw new TypeError(
+      `Cannot take bytes from a value of type ${kind}: expected an ArrayBuffer or a view of one, not transferred`,
+    );
+  }
 }
 
 /**
- * Decodes a stream of frames that arrives in chunks, however it is cut: a chunk
- * may end inside a header, or inside a character. It does no I/O.
+ * Decodes a stream of frames that arrives in chunks, however it is cut.
  *
- * A payload that lies whole inside one chunk is a view of that chunk, and
- * changes with it: `payload.slice()` is a copy. A payload that spans chunks has
- * memory of its own. The decoder keeps no reference to a chunk.
- *
- * Time is linear in the bytes pushed. A partial payload takes at most 8 times the
- * bytes of it that have arrived, or 512 bytes if that is more, and never more than
- * its length.
+ * A payload that lies whole inside one chunk is a view of that chunk, and changes
+ * with it: `payload.slice()` is a copy. Any other has memory of its own: while it is
+ * partial, at most 16 times what has arrived, or 4 KiB if that is more. The decoder
+ * keeps no reference to a chunk.
  *
  * @example Decode chunks
  * ```ts
  * import { FrameDecoder } from "./framing.ts";
- * import { assertEquals, assertThrows } from "@std/assert";
  *
  * const decoder = new FrameDecoder();
- * const push = (chunk: string) =>
- *   decoder.push(new TextEncoder().encode(chunk))
- *     .map((payload) => new TextDecoder().decode(payload));
- *
- * assertEquals(push("3         one3     "), ["one"]);
- * assertEquals(push("    tw"), []);
- * assertEquals(push("o0         5"), ["two", ""]);
- * assertThrows(() => decoder.end()); // 1 of 10 header bytes arrived.
+ * for (const chunk of ["3         one3     ", "    tw", "o0         "]) {
+ *   const payloads = decoder.push(new TextEncoder().encode(chunk));
+ *   console.log(payloads.length); // 1, then 0, then 2: "two" and an empty one
+ * }
+ * decoder.end(); // Throws if the stream stops inside a frame.
  * ```
  */
 export class FrameDecoder {
-  readonly #maxFrameLength: number;
-  /** Where the current frame begins in the stream. */
-  #offset = 0;
-  /** The header of a partial frame, of which `#headerSize` bytes have arrived. */
-  readonly #header = new Uint8Array(HEADER_LENGTH);
-  #headerSize = 0;
-  /** Its payload of `#length` bytes, of which `#size` have arrived. */
+  readonly #limit: number;
+  #offset = 0; // Where the current frame begins in the stream
+  #received = 0; // How many of its bytes were kept from earlier chunks
+  readonly #header: Bytes = new Uint8Array(HEADER_LENGTH);
+  #length = 0; // Length of its payload, when the header is complete
   #payload: Bytes = EMPTY;
-  #length = 0;
-  #size = 0;
   #hasEnded = false;
   #error: unknown;
 
   /** Constructs a decoder of one stream. */
   constructor(options?: FramingOptions) {
-    this.#maxFrameLength = maxFrameLength(options);
+    this.#limit = limitOf(options);
   }
 
   /**
    * Takes the next bytes of the stream, and returns the payloads that they
-   * complete, in order.
+   * complete, in order. If some precede a bad frame, the next call throws, even for
+   * an empty chunk. After an error, every call throws it.
    *
-   * If whole frames precede a bad one in the same chunk, their payloads are
-   * returned and the next call throws. To learn of the error before more bytes
-   * arrive, push an empty chunk.
-   *
-   * @param chunk The next bytes, any number of them.
-   * @throws {FramingError} `INVALID_HEADER` for the first byte that cannot be
-   * part of a header. `FRAME_TOO_LARGE` for the last byte of a header over the
-   * limit. Every later call throws the same error.
-   * @throws {RangeError} If there is no memory for a payload. Every later call
-   * throws the same error.
+   * @throws {FramingError} For the first byte that shows that a frame is bad.
    * @throws {TypeError} If `chunk` is not bytes, or if the stream has ended.
    */
   push(chunk: BinaryData): Uint8Array[] {
     if (this.#error !== undefined) throw this.#error;
-    if (this.#hasEnded) {
-      throw new TypeError("Cannot push: the stream has ended");
-    }
+    if (this.#hasEnded) throw new TypeError("Cannot push: it has ended");
     const bytes = bytesOf(chunk);
+    const { byteOffset, length: size } = bytes;
     const payloads: Uint8Array[] = [];
-    let at = 0;
-    if (this.#headerSize > 0) at = this.#complete(bytes, at, payloads);
-    const first = at;
-    const { buffer, byteOffset, length: size } = bytes;
-    while (at < size) {
-      const length = readHeader(bytes, at, size);
-      const start = at + HEADER_LENGTH;
-      const end = start + length;
-      if (length < 0 || length > this.#maxFrameLength || end > size) break;
-      // Unlike `subarray`, never a `Buffer`, whose `slice` does not copy.
-      payloads.push(new Uint8Array(buffer, byteOffset + start, length));
-      at = end;
+    try {
+      let at = this.#received > 0 ? this.#keep(bytes, 0, payloads) : 0;
+      const first = at;
+      let buffer; // To get it takes longer than the rest of a short chunk.
+      while (at < size) {
+        const length = readHeader(bytes, at, size);
+        const start = at + HEADER_LENGTH;
+        const end = start + length;
+        if (length < 0 || length > this.#limit || end > size) break;
+        buffer ??= bytes.buffer;
+        // Unlike `subarray`, never a `Buffer`, whose `slice` does not copy.
+        payloads.push(new Uint8Array(buffer, byteOffset + start, length));
+        at = end;
+      }
+      this.#offset += at - first;
+      if (at < size) this.#keep(bytes, at, payloads);
+    } catch (error) {
+      this.#error = error; // A bad frame, or no memory for a payload
+      if (payloads.length === 0) throw error;
     }
-    this.#offset += at - first;
-    if (at < size) this.#complete(bytes, at, payloads);
-    if (this.#error !== undefined && payloads.length === 0) throw this.#error;
     return payloads;
   }
 
   /**
    * Ends the stream. After it, `push` throws.
    *
-   * @throws {FramingError} `UNEXPECTED_EOF` if the stream ended inside a frame,
-   * or the error that `push` throws.
+   * @throws {FramingError} `UNEXPECTED_EOF` inside a frame, or what `push` throws.
    */
   end(): void {
     this.#hasEnded = true;
-    if (this.#headerSize > 0) {
-      const received = this.#headerSize + this.#size;
-      this.#error ??= unexpectedEnd(this.#offset, received, this.#length);
-    }
+    if (this.#received > 0) this.#error ??= this.#frameError();
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Copies the bytes of `chunk` that belong to the partial frame. Returns the index after them. */
-  #complete(chunk: Uint8Array, at: number, payloads: Uint8Array[]): number {
-    if (this.#headerSize < HEADER_LENGTH) {
+  /** Copies the bytes of `chunk` from `at` on that belong to the partial frame. Returns the index after them. */
+  #keep(chunk: Uint8Array, at: number, payloads: Uint8Array[]): number {
+    let received = this.#received;
+    if (received < HEADER_LENGTH) {
       const header = this.#header;
-      let size = this.#headerSize;
-      while (size < HEADER_LENGTH && at < chunk.length) {
-        header[size++] = chunk[at++];
+      while (received < HEADER_LENGTH && at < chunk.length) {
+        header[received++] = chunk[at++]!;
       }
-      this.#headerSize = size;
-      const limit = this.#maxFrameLength;
-      const length = readHeader(header, 0, size);
-      if (length === INVALID || length > limit) {
-        this.#error = headerError(header, 0, size, limit, this.#offset);
-        return chunk.length;
-      }
+      this.#received = received;
+      const length = readHeader(header, 0, received);
+      if (length === INVALID || length > this.#limit) throw this.#frameError();
       if (length === INCOMPLETE) return at;
       this.#length = length;
     }
     const length = this.#length;
-    const size = Math.min(length, this.#size + chunk.length - at);
-    const end = at + size - this.#size;
-    try {
-      if (size > this.#payload.length || length === 0) this.#grow(size);
-    } catch (error) {
-      this.#error = error; // No memory: the chunk is lost.
-      return chunk.length;
+    const from = received - HEADER_LENGTH;
+    const size = Math.min(length, from + chunk.length - at);
+    const end = at + size - from;
+    let payload = this.#payload;
+    if (size > payload.length || length === 0) {
+      payload = new Uint8Array(roomFor(size, length));
+      if (from > 0) payload.set(this.#payload);
+      this.#payload = payload;
     }
-    if (end - at > 64) this.#payload.set(chunk.subarray(at, end), this.#size);
-    // For a few bytes a loop takes half the time.
-    else for (let to = this.#size; at < end;) this.#payload[to++] = chunk[at++];
-    this.#size = size;
+    // For a few bytes, a loop takes half the time of `set`.
+    if (end - at > 64) payload.set(chunk.subarray(at, end), from);
+    else for (let to = from; at < end;) payload[to++] = chunk[at++]!;
+    this.#received = HEADER_LENGTH + size;
     if (size === length) {
-      payloads.push(this.#payload);
+      payloads.push(payload);
+      this.#offset += this.#received;
+      this.#received = this.#length = 0;
       this.#payload = EMPTY;
-      this.#offset += HEADER_LENGTH + length;
-      this.#headerSize = this.#length = this.#size = 0;
     }
     return end;
   }
 
-  /** Makes room for the first `size` bytes of the partial payload, in proportion to what has arrived. */
-  #grow(size: number): void {
-    // Doubling keeps the copying linear. Most bytes are copied once, since a
-    // payload gets all of its memory when an eighth of it has arrived.
-    const isEighth = Math.max(size, 64) * 8 >= this.#length;
-    const doubled = Math.max(size, this.#payload.length * 2);
-    const payload = new Uint8Array(isEighth ? this.#length : doubled);
-    payload.set(this.#payload);
-    this.#payload = payload;
+  #frameError(): FramingError {
+    const received = this.#received;
+    const header = this.#header.subarray(0, received);
+    return frameError(header, received, this.#limit, this.#offset);
   }
 }
 
-const ZERO = 0x30;
-const SPACE = 0x20;
-/** What `readHeader` returns if there is no length. */
-const INCOMPLETE = -1;
-const INVALID = -2;
+const EMPTY: Bytes = new Uint8Array(0);
 
-/**
- * Returns the length in the header at `start`, `INCOMPLETE` if its bytes up to
- * `size` are valid so far, or `INVALID`. Nothing else parses headers. It does not
- * throw, so that the engine can inline it.
- */
-function readHeader(bytes: Uint8Array, start: number, size: number): number {
-  const whole = start + HEADER_LENGTH;
-  if (whole <= size) {
-    const length = readShortHeader(bytes, start);
-    if (length > 0) return length;
-  }
-  const end = Math.min(whole, size);
-  let at = start;
-  let length = 0;
-  for (; at < end; at++) {
-    const digit = bytes[at] - ZERO;
-    if (digit < 0 || digit > 9) break;
-    length = length * 10 + digit;
-  }
-  if (at === start && at < end) return INVALID;
-  if (at > start + 1 && bytes[start] === ZERO) return INVALID;
-  for (; at < end; at++) if (bytes[at] !== SPACE) return INVALID;
-  return whole <= size ? length : INCOMPLETE;
-}
-
-/**
- * Returns a length of one to four digits, or 0 for any other header. Without
- * loops, which makes `FrameReader.next` a third faster.
- */
-function readShortHeader(bytes: Uint8Array, at: number): number {
-  const rest = bytes[at + 4] ^ SPACE | bytes[at + 5] ^ SPACE |
-    bytes[at + 6] ^ SPACE | bytes[at + 7] ^ SPACE |
-    bytes[at + 8] ^ SPACE | bytes[at + 9] ^ SPACE;
-  const a = bytes[at] - ZERO;
-  if (rest !== 0 || a <= 0 || a > 9) return 0;
-  const b = bytes[at + 1] - ZERO;
-  const c = bytes[at + 2] - ZERO;
-  const d = bytes[at + 3] - ZERO;
-  const none = SPACE - ZERO;
-  if (b === none && c === none && d === none) return a;
-  if (b < 0 || b > 9) return 0;
-  if (c === none && d === none) return a * 10 + b;
-  if (c < 0 || c > 9) return 0;
-  if (d === none) return a * 100 + b * 10 + c;
-  return d < 0 || d > 9 ? 0 : a * 1000 + b * 100 + c * 10 + d;
+/** Returns how much memory to get for `length` bytes when `size` of them have arrived: little for what is only promised, and soon all, so that few bytes are copied twice. */
+function roomFor(size: number, length: number): number {
+  const isWorthAll = length <= Math.max(16 * size, 4096);
+  return isWorthAll ? length : Math.max(2 * size, 4096);
 }
 
 /** A source of bytes that reads into the caller's buffer, such as a `Deno.Conn` or a `Deno.FsFile`. */
@@ -419,141 +396,116 @@ export interface ByteReader {
 }
 
 /**
- * Reads frames from a connection. Nothing else may read from the same
- * connection. The reader never closes it.
+ * Reads frames from a connection, or from any async iterable of chunks, such as a
+ * socket of Node.js or the body of a response. The reader never closes it, and
+ * nothing else may read from it. Leaving a loop over the reader loses nothing:
+ * another loop, or `read`, goes on with the next payload.
  *
- * - `for await (const payload of frames)` is the everyday form. Leaving the loop
- *   loses nothing: another loop, or `read`, goes on with the next payload.
- * - {@linkcode FrameReader.read} returns one payload, for a request and its
- *   response, or for waiting with a deadline.
- * - {@linkcode FrameReader.fill} and {@linkcode FrameReader.next} are the
- *   fastest form: no promise and no object for each frame.
+ * Payloads are views of the reader's buffer, which is not overwritten where they
+ * lie. To keep one for long, or to transfer it, use `payload.slice()`. The buffer
+ * begins with 4 KiB, and grows with what arrives to 256 KiB, or to the longest frame.
  *
- * Payloads from a loop or from `read` are views of the reader's buffer, which is
- * not overwritten where they lie. Each keeps the whole buffer in memory: to keep a
- * payload for long, or to transfer it, use `payload.slice()`.
+ * Payloads that arrived whole before an error are delivered first. Then every call
+ * throws that error.
  *
- * Time is linear in the bytes read. The buffer begins with 4 KiB. If a read fills
- * it, it grows to 4 times its length, up to 256 KiB, or 256 KiB more than the
- * longest frame.
- *
- * Payloads that arrived whole before an error are delivered first. Then every
- * loop, `read` and `fill` throws that error.
- *
- * @example Read at full speed
- * ```ts
- * import { type ByteReader, FrameReader } from "./framing.ts";
- *
- * async function countBytes(connection: ByteReader): Promise<number> {
- *   let count = 0;
- *   const frames = new FrameReader(connection);
- *   while (await frames.fill()) {
- *     // The payload is in `frames.bytes`.
- *     while (frames.next()) count += frames.end - frames.start;
- *   }
- *   return count;
- * }
- * ```
+ * {@linkcode FrameReader.fill} and {@linkcode FrameReader.next} are the fastest form,
+ * without a promise and an object for each frame:
+ * `while (await frames.fill()) while (frames.next()) count++;`
  */
 export class FrameReader implements AsyncIterable<Bytes> {
   readonly #source: ByteReader;
-  readonly #maxFrameLength: number;
+  readonly #limit: number;
+  /** What was read, up to `#size`. The current payload lies from `#start` to `#end`. */
   #bytes: Bytes = new Uint8Array(0);
-  /** Where the current payload begins and ends in `#bytes`. */
   #start = 0;
   #end = 0;
-  /** Where the bytes that were read end in `#bytes`. */
   #size = 0;
-  /** Where `#bytes` begins in the stream. */
-  #offset = 0;
-  /** Whether a payload was handed out, so that `#bytes` must not be overwritten. */
-  #isShared = false;
-  #isReading = false;
-  /** The read from the source that is under way. */
-  #filling: Promise<boolean> | undefined;
-  /** The fill that ends the waiting of `read` by `#wake`. */
-  #watched: Promise<boolean> | undefined;
-  #wake = () => {};
+  #offset = 0; // Where `#bytes` begins in the stream
+  #isShared = false; // Whether a payload was handed out, so that `#bytes` must not be overwritten
+  #isPartial = false; // Whether `next` has found no whole frame after the current one
   #hasEnded = false;
   #error: { reason: unknown } | undefined;
+  #filling: Promise<boolean> | undefined; // The read from the source that is under way
+  #isReading = false;
+  #wake = () => {}; // Ends the waiting of `read`
 
-  /** Constructs a reader of one connection. */
-  constructor(source: ByteReader, options?: FramingOptions) {
-    this.#source = source;
-    this.#maxFrameLength = maxFrameLength(options);
+  /** Constructs a reader of one connection, or of one iterable of chunks. */
+  constructor(
+    source: ByteReader | AsyncIterable<BinaryData>,
+    options?: FramingOptions,
+  ) {
+    this.#limit = limitOf(options);
+    this.#source = Symbol.asyncIterator in source ? readerOf(source) : source;
   }
 
   /** Returns an iterator over the payloads. It ends with the stream, and fails as `read` does. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
-    return {
-      // Twice as fast as an async generator.
-      next: () =>
-        !this.#isReading && this.#advance()
-          ? Promise.resolve({ done: false, value: this.#take() })
-          : this.read().then((value) =>
-            value === null
-              ? { done: true, value: undefined }
-              : { done: false, value }
-          ),
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
+    // Twice as fast as an async generator.
+    const next = (): Promise<IteratorResult<Bytes>> =>
+      !this.#isReading && this.#advance()
+        ? Promise.resolve({ done: false, value: this.#take() })
+        : this.read().then((value) =>
+          value ? { done: false, value } : { done: true, value: undefined }
+        );
+    return { next, [Symbol.asyncIterator]: () => this[Symbol.asyncIterator]() };
   }
 
   /**
-   * Reads the next payload.
+   * Reads the next payload. Returns `null` at the end of the stream. If the signal
+   * aborts, the waiting ends, and the next call returns what arrives later.
    *
-   * @param options A signal that ends the waiting. What arrives later is not
-   * lost: the next call returns it.
-   * @returns The payload, or `null` at the end of the stream.
-   * @throws {FramingError} `INVALID_HEADER`, `FRAME_TOO_LARGE`, or
-   * `UNEXPECTED_EOF` if the stream ended inside a frame.
-   * @throws {TypeError} If the last call has not finished, or if the source
-   * returned an impossible count.
-   * @throws The reason of the signal, or the error of the source.
+   * @throws {TypeError} If the last call has not finished.
+   * @throws The reason of the signal, or what `fill` and `next` throw.
    */
-  async read(options: { signal?: AbortSignal } = {}): Promise<Bytes | null> {
-    checkNames(options, "signal");
-    if (this.#isReading) {
-      throw new TypeError("Cannot read: the last read has not finished");
-    }
+  async read({ signal }: { signal?: AbortSignal } = {}): Promise<Bytes | null> {
+    signal?.throwIfAborted();
+    if (this.#isReading) throw new TypeError("Cannot read: a read is pending");
     this.#isReading = true;
+    const abort = () => this.#wake();
+    signal?.addEventListener("abort", abort);
     try {
-      while (true) {
-        options.signal?.throwIfAborted();
-        if (this.next()) return this.#take();
-        if (!await this.#abortable(this.fill(), options.signal)) return null;
+      while (!this.next()) {
+        if (this.#hasEnded) return null;
+        const woken = new Promise<void>((resolve) => this.#wake = resolve);
+        // One reaction for each fill, however many reads stop waiting for it. If it
+        // fails, `next` throws.
+        if (this.#filling === undefined) this.fill().catch(() => {});
+        await woken;
+        signal?.throwIfAborted();
       }
+      return this.#take();
     } finally {
+      signal?.removeEventListener("abort", abort);
       this.#isReading = false;
     }
   }
 
   /**
-   * Reads from the source once. Call it when `next` returns `false`. A call
-   * during another returns the same promise, so nothing is lost if you stop
-   * waiting for one.
+   * Reads from the source, if `next` has returned `false`. Returns whether `next`
+   * is worth a call: `false` at the end of the stream. A call during another
+   * returns the same promise, so nothing is lost if you stop waiting for one.
    *
-   * @returns Whether `next` is worth a call: `false` at the end of the stream.
-   * @throws The error of the source, or the error of an earlier call.
+   * @throws {TypeError} If the source returned an impossible count, or no bytes.
+   * @throws The error of the source.
    */
   fill(): Promise<boolean> {
     if (this.#error !== undefined) return Promise.reject(this.#error.reason);
-    if (this.#hasEnded) return Promise.resolve(this.#end < this.#size);
+    const hasMore = this.#end < this.#size && !this.#isPartial;
+    if (hasMore || this.#hasEnded) return Promise.resolve(hasMore);
     return this.#filling ??= this.#readSource();
   }
 
   /**
    * Goes on to the next payload, which is in `bytes` from `start` to `end` until
-   * the next `fill`.
+   * the next `fill`. Returns whether it has arrived whole. If not, call `fill`.
    *
-   * @returns Whether it has arrived whole. If not, call `fill`.
-   * @throws {FramingError} `INVALID_HEADER`, `FRAME_TOO_LARGE`, or
-   * `UNEXPECTED_EOF` if the stream ended inside the frame.
+   * @throws {FramingError} If the frame is bad, or the stream ended inside it.
    */
   next(): boolean {
-    return this.#advance() || this.#isPartial();
+    if (this.#advance()) return true;
+    this.#checkRest();
+    this.#isPartial = true;
+    return false;
   }
 
   /** The buffer that holds the current payload. */
@@ -576,37 +528,25 @@ export class FrameReader implements AsyncIterable<Bytes> {
     const length = readHeader(this.#bytes, this.#end, this.#size);
     const start = this.#end + HEADER_LENGTH;
     const end = start + length;
-    const isWhole = length >= 0 && length <= this.#maxFrameLength &&
-      end <= this.#size;
-    if (isWhole) {
-      this.#start = start;
-      this.#end = end;
-    }
-    return isWhole;
+    if (length < 0 || length > this.#limit || end > this.#size) return false;
+    this.#start = start;
+    this.#end = end;
+    return true;
   }
 
-  /** Returns `false` if more of the next frame may arrive. Otherwise throws what is wrong with it. */
-  #isPartial(): false {
-    const bytes = this.#bytes;
-    const size = this.#size;
-    if (size > bytes.length) {
-      throw this.#fail(
-        new TypeError(
-          "Cannot read: the buffer of a payload was transferred, and others with it (transfer payload.slice() instead)",
-        ),
-      );
+  /** Throws unless what has arrived of the next frame may become a whole one. */
+  #checkRest(): void {
+    if (this.#error !== undefined) throw this.#error.reason;
+    const limit = this.#limit;
+    const rest = this.#bytes.subarray(this.#end, this.#size);
+    const length = readHeader(rest, 0, rest.length);
+    const isCut = this.#hasEnded && rest.length > 0;
+    if (length === INVALID || length > limit || isCut) {
+      const offset = this.#offset + this.#end;
+      const reason = frameError(rest, rest.length, limit, offset);
+      this.#error = { reason };
+      throw reason;
     }
-    const limit = this.#maxFrameLength;
-    const offset = this.#offset + this.#end;
-    const length = readHeader(bytes, this.#end, size);
-    if (length === INVALID || length > limit) {
-      throw this.#fail(headerError(bytes, this.#end, size, limit, offset));
-    }
-    const received = size - this.#end;
-    if (this.#hasEnded && received > 0) {
-      throw this.#fail(unexpectedEnd(offset, received, Math.max(0, length)));
-    }
-    return false;
   }
 
   /** Hands out the current payload. */
@@ -620,101 +560,97 @@ export class FrameReader implements AsyncIterable<Bytes> {
       this.#makeRoom();
       const room = this.#bytes.subarray(this.#size);
       const count = await this.#source.read(room);
-      if (count === null) {
-        this.#hasEnded = true;
-        return this.#end < this.#size;
-      }
-      checkCount(count, room.length, "the source");
-      this.#size += count;
-      return true;
-    } catch (error) {
-      throw this.#fail(error);
+      if (count === null) this.#hasEnded = true;
+      else this.#size += checkCount(count, room.length, "the source");
+      this.#isPartial = false;
+      return this.#end < this.#size;
+    } catch (reason) {
+      this.#error = { reason };
+      throw reason;
     } finally {
       this.#filling = undefined;
+      this.#wake();
     }
   }
 
-  /** Waits for a fill, or until a signal aborts. */
-  #abortable(filling: Promise<boolean>, signal?: AbortSignal) {
-    if (!signal) return filling;
-    if (this.#watched !== filling) {
-      // One reaction for each fill, however many reads stop waiting for it.
-      this.#watched = filling;
-      const wake = () => this.#watched === filling && this.#wake();
-      filling.then(wake, wake);
-    }
-    return new Promise<boolean>((resolve, reject) => {
-      const abort = () => reject(signal.reason);
-      if (signal.aborted) return abort();
-      signal.addEventListener("abort", abort);
-      this.#wake = () => {
-        signal.removeEventListener("abort", abort);
-        resolve(filling);
-      };
-    });
-  }
-
-  /** Makes room for a read after the bytes not yet consumed. */
+  /** Makes room for a read after the part of the next frame that is there. */
   #makeRoom(): void {
     const bytes = this.#bytes;
-    const rest = this.#size - this.#end;
-    const next = HEADER_LENGTH + readHeader(bytes, this.#end, this.#size);
-    const needed = Math.max(rest, next);
     const room = bytes.length - this.#size;
     let { length } = bytes;
-    if (room === 0 && length < needed + LONGEST_READ / 4) {
-      // The last read has filled the buffer: more is likely to wait.
-      const grown = Math.min(4 * length, needed + LONGEST_READ);
-      length = Math.max(grown, FIRST_READ);
+    if (room > 0 && (room >= length / 4 || this.#end === 0)) return;
+    const rest = bytes.subarray(this.#end, this.#size);
+    if (room === 0) {
+      // The last read has filled the buffer: more is likely to wait. A buffer of the
+      // length of a long frame gets none of the next one, which would be moved.
+      const frame = HEADER_LENGTH + readHeader(rest, 0, rest.length);
+      const grown = Math.min(Math.max(4 * length, FIRST_READ), LONGEST_READ);
+      length = Math.max(length, grown, roomFor(rest.length, frame));
     }
-    const isNew = this.#isShared || length > bytes.length;
-    if (room >= length / 4 || !isNew && this.#end === 0) return;
-    if (isNew) this.#bytes = new Uint8Array(length);
-    this.#isShared = false;
-    this.#bytes.set(bytes.subarray(this.#end, this.#size));
+    if (this.#isShared || length > bytes.length) {
+      this.#bytes = new Uint8Array(length);
+      this.#isShared = false;
+    }
+    this.#bytes.set(rest);
     this.#offset += this.#end;
     this.#start = this.#end = 0;
-    this.#size = rest;
-  }
-
-  /** Keeps the first error for every later call, and returns it. */
-  #fail(error: unknown): unknown {
-    this.#error ??= { reason: error };
-    return this.#error.reason;
+    this.#size = rest.length;
   }
 }
 
-/** Length of a reader's buffer before anything arrives. */
-const FIRST_READ = 4 * 1024;
-/** Longest read, unless frames are longer. */
-const LONGEST_READ = 256 * 1024;
+const FIRST_READ = 4 * 1024; // Length of a reader's buffer before anything arrives
+const LONGEST_READ = 256 * 1024; // Longest read, unless frames are longer
+
+/** Returns a source that reads chunks. It never calls `return`, which would close a socket. */
+function readerOf(chunks: AsyncIterable<BinaryData>): ByteReader {
+  const iterator = chunks[Symbol.asyncIterator]();
+  let rest: Uint8Array = EMPTY;
+  return {
+    async read(buffer) {
+      while (rest.length === 0) {
+        const { done, value } = await iterator.next();
+        if (done) return null;
+        rest = bytesOf(value);
+      }
+      const part = rest.subarray(0, buffer.length);
+      buffer.set(part);
+      rest = rest.subarray(part.length);
+      return part.length;
+    },
+  };
+}
+
+/** Returns `count`, or throws unless it is an integer from 1 to `most`. */
+function checkCount(count: number, most: number, who: string): number {
+  if (Number.isInteger(count) && count > 0 && count <= most) return count;
+  throw new TypeError(
+    `Cannot go on: ${who} returned ${count} of ${most} bytes`,
+  );
+}
 
 /** A sink of bytes that may take fewer than it is given, such as a `Deno.Conn` or a `Deno.FsFile`. */
 export interface ByteWriter {
-  /** Writes at least one of `bytes`, from their start. They stay unchanged until the promise settles, and must not be transferred. Returns how many. */
+  /** Writes at least one of `bytes`, from their start, and returns how many. They must not be transferred. */
   write(bytes: Bytes): Promise<number>;
 }
 
 /**
- * Writes frames to a connection, many in one write. Nothing else may write to the
- * same connection. The writer never closes it.
+ * Writes frames to a connection, many in one write, in the order in which any number
+ * of producers add them, during a `flush` too. It keeps the memory of its longest
+ * write. It never closes the connection, and nothing else may write to it.
  *
- * Any number of producers may share one writer. Frames may be added while a
- * `flush` is under way. They leave in the order in which they were added.
- *
- * Time is linear in the bytes added. What is added takes memory until it is
- * written. The writer keeps up to twice the memory of its longest write, for each
- * of two buffers if frames are added while it flushes.
- *
- * When the sink has failed, a part of a frame may have been written. From then on
- * `add` and `flush` throw its error. Frames not yet written are lost.
+ * When the sink has failed, perhaps after a part of a frame, every call throws its
+ * error. Frames not yet written are lost.
  */
 export class FrameWriter {
   readonly #sink: ByteWriter;
-  /** The frames that wait for a flush to begin. */
-  #waiting: FrameBatch;
-  /** The batch that is being written. At other times it is empty. */
-  #other: FrameBatch;
+  readonly #limit: number;
+  /** The frames that wait for a flush to begin, up to `#size`. */
+  #bytes: Bytes = EMPTY;
+  #size = 0;
+  /** More of them, with headers that count UTF-16 units. To encode many at once takes a tenth of the time. */
+  #text = "";
+  #spare: Bytes = EMPTY; // Memory for frames that are added during a flush
   /** The last flush requested. `#next` is that flush until it begins. */
   #last: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
@@ -722,41 +658,53 @@ export class FrameWriter {
 
   /** Constructs a writer to one connection. */
   constructor(sink: ByteWriter, options?: FramingOptions) {
-    const limit = maxFrameLength(options);
     this.#sink = sink;
-    this.#waiting = new FrameBatch(limit);
-    this.#other = new FrameBatch(limit);
+    this.#limit = limitOf(options);
   }
 
   /** How many bytes of frames wait for a `flush` to begin. */
   get size(): number {
-    return this.#waiting.size;
+    this.#encodeText();
+    return this.#size;
   }
 
   /** Whether 64 KiB or more wait, in bytes, or characters of text: time to await `flush`. */
   get isFull(): boolean {
-    return this.#waiting.isFull;
+    return this.#size + this.#text.length >= FULL;
   }
 
   /**
-   * Adds one frame, or nothing if it throws. The payload is copied.
+   * Adds one frame, or nothing if it throws. The payload is copied, text as UTF-8.
    *
-   * @param payload Bytes, or text that is sent as UTF-8.
    * @throws {FramingError} `FRAME_TOO_LARGE` if the payload is over the limit.
-   * @throws {RangeError} If there is no memory for the frame.
    * @throws {TypeError} If the payload is neither text nor bytes.
    * @throws The error of the sink, after it has failed.
    */
   add(payload: string | BinaryData): void {
     if (this.#error !== undefined) throw this.#error.reason;
-    this.#waiting.add(payload);
+    if (typeof payload === "string") {
+      const { length } = payload;
+      if (MAX_UTF8 * length > this.#limit) {
+        checkLength(encoder.encode(payload).length, this.#limit);
+      }
+      const header = HEADERS[length] ?? String(length).padEnd(HEADER_LENGTH);
+      this.#text += header + payload;
+      if (this.#text.length >= FULL) this.#encodeText();
+      return;
+    }
+    const bytes = bytesOf(payload);
+    checkLength(bytes.length, this.#limit);
+    this.#encodeText();
+    const at = this.#size;
+    this.#reserve(HEADER_LENGTH + bytes.length);
+    writeHeader(this.#bytes, at, bytes.length);
+    this.#bytes.set(bytes, at + HEADER_LENGTH);
+    this.#size = at + HEADER_LENGTH + bytes.length;
   }
 
   /**
-   * Writes everything that was added before the call. Await it, so that a slow
-   * peer slows the producer.
+   * Writes what was added before. Await it, so that a slow peer slows the producer.
    *
-   * @returns A promise that is fulfilled when all of it is written.
    * @throws {TypeError} If the sink returned an impossible count.
    * @throws The error of the sink.
    */
@@ -769,209 +717,149 @@ export class FrameWriter {
   }
 
   async #write(): Promise<void> {
-    const batch = this.#waiting;
-    this.#waiting = this.#other;
-    this.#other = batch;
+    this.#encodeText();
+    let rest = this.#bytes.subarray(0, this.#size);
+    [this.#bytes, this.#spare] = [this.#spare, this.#bytes];
+    this.#size = 0;
     try {
-      let rest = batch.take();
       while (rest.length > 0) {
         const count = await this.#sink.write(rest);
-        checkCount(count, rest.length, "the sink");
-        rest = rest.subarray(count);
+        rest = rest.subarray(checkCount(count, rest.length, "the sink"));
       }
-    } catch (error) {
-      this.#error = { reason: error };
-      throw error;
+    } catch (reason) {
+      this.#error = { reason };
+      throw reason;
     }
-    // A producer that awaits each flush needs the memory of one batch only.
-    if (this.#waiting.isEmpty) {
-      this.#other = this.#waiting;
-      this.#waiting = batch;
+    // A producer that awaits each flush needs one buffer only.
+    if (this.size === 0) {
+      [this.#bytes, this.#spare] = [this.#spare, this.#bytes];
     }
-  }
-}
-
-/** A batch is full with this many bytes. */
-const FULL = 64 * 1024;
-
-/** Frames one after the other, in memory that is used again. */
-class FrameBatch {
-  readonly #maxFrameLength: number;
-  #bytes: Bytes = EMPTY;
-  #size = 0;
-  /** Frames behind those in `#bytes`. To encode many together takes a tenth of the time. */
-  #text = "";
-
-  constructor(maxFrameLength: number) {
-    this.#maxFrameLength = maxFrameLength;
-  }
-
-  get isEmpty(): boolean {
-    return this.#size === 0 && this.#text === "";
-  }
-
-  get isFull(): boolean {
-    return this.#size + this.#text.length >= FULL;
-  }
-
-  get size(): number {
-    this.#encodeText();
-    return this.#size;
-  }
-
-  add(payload: string | BinaryData): void {
-    const limit = this.#maxFrameLength;
-    if (typeof payload === "string") {
-      if (payload.length * 3 > limit) { // UTF-8 takes 3 bytes a unit at most.
-        checkLength(encoder.encode(payload).length, limit);
-      }
-      this.#text += withHeader(payload);
-      if (this.#text.length >= FULL) this.#encodeText();
-      return;
-    }
-    const bytes = bytesOf(payload);
-    checkLength(bytes.length, limit);
-    this.#encodeText();
-    const start = this.#size;
-    this.#reserve(HEADER_LENGTH + bytes.length);
-    writeHeader(this.#bytes, start, bytes.length);
-    this.#bytes.set(bytes, start + HEADER_LENGTH);
-  }
-
-  /** Returns all frames and empties the batch. They stay unchanged until the next `add`. */
-  take(): Bytes {
-    this.#encodeText();
-    const frames = this.#bytes.subarray(0, this.#size);
-    this.#size = 0;
-    return frames;
   }
 
   #encodeText(): void {
     const text = this.#text;
     if (text === "") return;
-    const start = this.#size;
-    this.#reserve(text.length);
+    this.#reserve(MAX_UTF8 * text.length);
     this.#text = "";
-    const room = this.#bytes.subarray(start, this.#size);
-    if (encoder.encodeInto(text, room).read === text.length) return;
-    const frames = encodeText(text);
-    this.#size = start;
-    this.#reserve(frames.length);
-    this.#bytes.set(frames, start);
+    const start = this.#size;
+    const { written } = encoder.encodeInto(text, this.#bytes.subarray(start));
+    this.#size += written;
+    if (written > text.length) countBytes(this.#bytes, start, this.#size);
   }
 
-  /** Adds `length` bytes to the size. */
+  /** Makes room for `length` bytes more. */
   #reserve(length: number): void {
     const size = this.#size + length;
-    if (size > this.#bytes.length) {
-      const bytes = new Uint8Array(Math.max(size, this.#bytes.length * 2));
-      bytes.set(this.#bytes.subarray(0, this.#size));
-      this.#bytes = bytes;
+    if (size <= this.#bytes.length) return;
+    const bytes = new Uint8Array(Math.max(size, 2 * this.#bytes.length));
+    bytes.set(this.#bytes.subarray(0, this.#size));
+    this.#bytes = bytes;
+  }
+}
+
+const FULL = 64 * 1024; // A writer is full with this many bytes.
+const MAX_UTF8 = 3; // Most bytes that a UTF-16 unit takes in UTF-8
+
+/** Headers of short texts. To make one takes longer than the rest of `add`. */
+const HEADERS = Array.from({ length: 1024 }, (_, i) => String(i).padEnd(10));
+
+/** Corrects the headers of frames of text, from UTF-16 units to bytes. */
+function countBytes(frames: Bytes, at: number, end: number): void {
+  while (at < end) {
+    let units = readHeader(frames, at, end);
+    let next = at + HEADER_LENGTH;
+    while (units > 0) {
+      // A character's first byte tells its length. One of 4 bytes is 2 units.
+      const first = frames[next]!;
+      next += first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+      units -= first < 0xf0 ? 1 : 2;
     }
-    this.#size = size;
+    writeHeader(frames, at, next - at - HEADER_LENGTH);
+    at = next;
   }
 }
 
 /**
- * How many bytes a FrameEncoderStream lets wait. With 64 KiB, small payloads wait
- * for so long that collecting garbage takes more than half of the time.
- */
-const QUEUE = 8 * 1024;
-
-/**
- * Transforms payloads into frames, for `pipeThrough`.
- *
- * A frame leaves at once if the consumer waits for one. Frames that are written
- * while the consumer is busy leave together. A chunk ends with the frame that
- * makes it 64 KiB long, or longer. Chunks have memory of their own.
- *
- * `desiredSize` of the writable end is what may be written before the producer
- * should wait for `ready`, in bytes, or characters of text: 8 KiB at first. A
- * payload must not change before its `write` has settled.
- *
- * The stream fails with a {@linkcode FramingError} `FRAME_TOO_LARGE` if a payload
- * is over the limit, and with a `TypeError` if it is neither text nor bytes. The
- * frames before it are delivered first, to a read that waits.
- *
- * @example Encode two messages
- * ```ts
- * import { FrameEncoderStream } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
- *
- * const frames = ReadableStream.from(["Hello", new Uint8Array([33, 10])])
- *   .pipeThrough(new FrameEncoderStream());
- *
- * const stream = await new Response(frames).text();
- * assertEquals(stream, "5         Hello2         !\n");
- * ```
+ * Transforms payloads into frames, for `pipeThrough`. A frame leaves at once if the
+ * consumer waits for one. Frames that are written while it is busy leave together,
+ * in chunks of about 64 KiB, with memory of their own. A payload must not change
+ * before its `write` has settled. Both ends fail with what {@linkcode encodeFrame}
+ * throws, after the frames before it.
  */
 export class FrameEncoderStream
-  extends TransformStream<string | BinaryData, Bytes> {
+  implements TransformStream<string | BinaryData, Bytes> {
+  /** The frames. */
+  readonly readable: ReadableStream<Bytes>;
+  /** The payloads. */
+  readonly writable: WritableStream<string | BinaryData>;
+
   /** Constructs a stream with this limit for payloads. */
   constructor(options?: FramingOptions) {
-    const frames = new FrameBatch(maxFrameLength(options));
+    let output: TransformStreamDefaultController<Bytes>;
+    const frames = new FrameWriter({
+      write(bytes) {
+        output.enqueue(bytes.slice());
+        return Promise.resolve(bytes.length);
+      },
+    }, options);
     let waiting = 0; // Payloads written, and not transformed yet
-    const send = (output: TransformStreamDefaultController<Bytes>) => {
-      if (!frames.isEmpty) output.enqueue(frames.take().slice());
-    };
-    super({
+    const stream = new TransformStream<string | BinaryData, Bytes>({
+      start: (controller) => void (output = controller),
       // Runs when the consumer has read what was sent. Until something is sent
       // again, it runs for every payload that waits.
-      transform(payload, output) {
+      transform(payload) {
         waiting--;
+        if (waiting === 0 && frames.size === 0) {
+          return output.enqueue(encodeFrame(payload, options));
+        }
         try {
           frames.add(payload);
         } catch (error) {
-          send(output);
-          throw error;
+          return frames.flush().then(() => Promise.reject(error));
         }
-        if (waiting === 0 || frames.isFull) send(output);
+        if (waiting === 0 || frames.isFull) return frames.flush();
       },
-      flush: send,
+      flush: () => frames.flush(),
     }, {
       highWaterMark: QUEUE,
       // Called once for each `write`.
       size(payload) {
         waiting++;
         try {
-          const content = typeof payload === "string"
-            ? payload
-            : bytesOf(payload as BinaryData);
-          return HEADER_LENGTH + content.length;
+          const isText = typeof payload === "string";
+          return HEADER_LENGTH + (isText ? payload : bytesOf(payload!)).length;
         } catch {
           return 0; // `transform` throws, so that both ends fail.
         }
       },
     });
+    this.readable = stream.readable;
+    this.writable = stream.writable;
   }
 }
 
+/** How many bytes wait for a FrameEncoderStream. With 64 KiB, collecting small payloads as garbage takes half of the time. */
+const QUEUE = 8 * 1024;
+
 /**
  * Transforms the chunks of a byte stream into the payloads of its frames, for
- * `pipeThrough`. For each frame one chunk leaves, however the stream was cut.
+ * `pipeThrough`. Each has memory of its own, to be kept, changed or transferred.
  *
- * Every payload has memory of its own: it may be kept, changed or transferred.
+ * Both ends fail with what {@linkcode FrameDecoder} throws. The payloads that
+ * arrived whole before are delivered first, however slow the consumer is.
  *
- * If the stream is bad, both ends fail with the {@linkcode FramingError}:
- * `INVALID_HEADER`, `FRAME_TOO_LARGE`, or `UNEXPECTED_EOF` if it ended inside a
- * frame. The payloads that arrived whole before it are delivered first, however
- * slow the consumer is. A chunk that is not bytes makes it fail with a
- * `TypeError`. The readable end learns of the end, or of an error, when it is read.
- *
- * Each end can be transferred.
- *
- * @example Decode frames
+ * @example To frames and back
  * ```ts
- * import { FrameDecoderStream } from "./framing.ts";
- * import { assertEquals } from "@std/assert";
+ * import { FrameDecoderStream, FrameEncoderStream } from "./framing.ts";
  *
- * const payloads = ReadableStream.from(["5       ", "  Hello1         !"])
- *   .pipeThrough(new TextEncoderStream())
+ * const payloads = ReadableStream.from(["Hello", new Uint8Array([33])])
+ *   .pipeThrough(new FrameEncoderStream())
  *   .pipeThrough(new FrameDecoderStream());
  *
  * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
- * const texts = await Array.fromAsync(payloads, (bytes) => utf8.decode(bytes));
- * assertEquals(texts, ["Hello", "!"]);
+ * for await (const payload of payloads) {
+ *   console.log(utf8.decode(payload)); // Hello, then !
+ * }
  * ```
  */
 export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
@@ -995,8 +883,8 @@ export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
       },
       flush: () => decoder.end(),
     });
-    // An error discards the chunks that wait in a TransformStream. Here none wait
-    // inside it, as it runs only while `pull` reads. They wait in the outer stream.
+    // An error discards what waits in a TransformStream. Here payloads wait in a
+    // stream after it, which pulls a chunk only when all of them were read.
     const batches = readable.getReader();
     this.writable = writable;
     this.readable = new ReadableStream<Bytes>({
@@ -1005,161 +893,8 @@ export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
         if (done) return output.close();
         for (const payload of value) output.enqueue(payload);
       },
-      // An error behind the last payload that was read is of no use any more.
+      // An error after the last payload that was read is of no use any more.
       cancel: (reason) => batches.cancel(reason).catch(() => {}),
     }, { highWaterMark: 0 });
   }
-}
-
-const EMPTY: Bytes = new Uint8Array(0);
-const encoder = new TextEncoder();
-
-function writeHeader(bytes: Bytes, at: number, length: number): void {
-  let last = at;
-  for (let power = 10; power <= length; power *= 10) last++;
-  for (let i = at + HEADER_LENGTH - 1; i > last; i--) bytes[i] = SPACE;
-  for (let rest = length; last >= at; last--) {
-    bytes[last] = ZERO + rest % 10;
-    rest = Math.floor(rest / 10);
-  }
-}
-
-function textHeader(length: number): string {
-  return String(length).padEnd(HEADER_LENGTH);
-}
-
-/** The headers of short texts. To make one takes longer than the rest of `add`. */
-const HEADERS = Array.from({ length: 1024 }, (_, length) => textHeader(length));
-
-/** Returns a text behind a header that counts UTF-16 units, which is right for ASCII. */
-function withHeader(text: string): string {
-  return (HEADERS[text.length] ?? textHeader(text.length)) + text;
-}
-
-/** Encodes frames made by `withHeader`, and corrects headers that have to count bytes. */
-function encodeText(frames: string): Bytes {
-  const bytes = encoder.encode(frames);
-  if (bytes.length === frames.length) return bytes; // All ASCII
-  for (let at = 0, end = 0; at < bytes.length; at = end) {
-    const start = at + HEADER_LENGTH;
-    let units = readHeader(bytes, at, start);
-    for (end = start; units > 0 || isContinuation(bytes[end]); end++) {
-      // Characters of four bytes are two units, all others are one.
-      if (!isContinuation(bytes[end])) units -= bytes[end] < 0xf0 ? 1 : 2;
-    }
-    writeHeader(bytes, at, end - start);
-  }
-  return bytes;
-}
-
-/** Returns whether a byte is not the first one of a UTF-8 character. */
-function isContinuation(byte: number): boolean {
-  return (byte & 0xc0) === 0x80;
-}
-
-/** Returns the error of the bad header at `start`: invalid, or over the limit. */
-function headerError(
-  bytes: Uint8Array,
-  start: number,
-  size: number,
-  limit: number,
-  offset: number,
-): FramingError {
-  const length = readHeader(bytes, start, size);
-  const problem = `Cannot decode the frame at byte ${offset}`;
-  if (length >= 0) {
-    return new FramingError(
-      "FRAME_TOO_LARGE",
-      `${problem}: its payload of ${length} bytes is over the limit of ${limit} bytes`,
-      { offset, length, maxFrameLength: limit },
-    );
-  }
-  const end = Math.min(size, start + HEADER_LENGTH);
-  const header = String.fromCharCode(...bytes.subarray(start, end));
-  return new FramingError(
-    "INVALID_HEADER",
-    `${problem}: expected a header (a length in digits, then spaces, ${HEADER_LENGTH} bytes in all), found ${
-      JSON.stringify(header)
-    }`,
-    { offset, header },
-  );
-}
-
-/** Returns the error for a stream that ended `received` bytes into a frame. */
-function unexpectedEnd(
-  offset: number,
-  received: number,
-  length: number,
-): FramingError {
-  const arrived = received < HEADER_LENGTH
-    ? `${received} of its ${HEADER_LENGTH} header bytes`
-    : `${received - HEADER_LENGTH} of its ${length} payload bytes`;
-  return new FramingError(
-    "UNEXPECTED_EOF",
-    `Cannot decode the frame at byte ${offset}: the stream ended after ${arrived}`,
-    { offset, received, expected: HEADER_LENGTH + length },
-  );
-}
-
-/** Throws if a payload is over the limit. */
-function checkLength(length: number, limit: number): void {
-  if (length <= limit) return;
-  throw new FramingError(
-    "FRAME_TOO_LARGE",
-    `Cannot encode a payload of ${length} bytes: it is over the limit of ${limit} bytes`,
-    { length, maxFrameLength: limit },
-  );
-}
-
-/** Returns a view of bytes in any container, without a copy. */
-function bytesOf(data: BinaryData): Uint8Array {
-  if (data instanceof Uint8Array && data.length > 0) return data;
-  if (ArrayBuffer.isView(data)) {
-    // Throws, as `byteLength` of a DataView does, if the buffer was transferred
-    // or has become too short for the view.
-    if ("values" in data) (data as Uint8Array).values();
-    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  }
-  const kind = Object.prototype.toString.call(data).slice(8, -1);
-  if (kind === "ArrayBuffer" || kind === "SharedArrayBuffer") {
-    return new Uint8Array(new DataView(data).buffer); // throws for others
-  }
-  throw new TypeError(
-    `Cannot take bytes from a value of type ${kind}: expected an ArrayBuffer or a view of one`,
-  );
-}
-
-/** Longest payload whose length fits into a header, in bytes. */
-const MAX_HEADER_VALUE = 9_999_999_999;
-
-/** Returns the limit that the options set. */
-function maxFrameLength(options: FramingOptions = {}): number {
-  checkNames(options, "maxFrameLength");
-  const { maxFrameLength: limit = DEFAULT_MAX_FRAME_LENGTH } = options;
-  if (Number.isInteger(limit) && limit >= 0 && limit <= MAX_HEADER_VALUE) {
-    return limit;
-  }
-  throw new RangeError(
-    `Cannot use ${limit} as maxFrameLength: expected an integer from 0 to ${MAX_HEADER_VALUE}`,
-  );
-}
-
-/** Throws if `options` is not an object with this option only. */
-function checkNames(options: object, known: string): void {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot use ${options} as options: expected an object`);
-  }
-  const unknown = Object.keys(options).find((name) => name !== known);
-  if (unknown === undefined) return;
-  throw new TypeError(
-    `Cannot use the option "${unknown}": expected "${known}"`,
-  );
-}
-
-/** Throws unless `count` is an integer from 1 to `most`. */
-function checkCount(count: number, most: number, who: string): void {
-  if (Number.isInteger(count) && count > 0 && count <= most) return;
-  throw new TypeError(
-    `Cannot go on: ${who} returned ${count}, expected an integer from 1 to ${most}`,
-  );
 }
