@@ -63,7 +63,7 @@ Deno.test("a client is told what its line does", async () => {
       ["received = received.subarray(end - 1);", 1, 0, /^029·······.* 38 /],
       ["received = received.subarray(HEADER_LENGTH);", 1, 0, /^The·time·i/],
       ["received = buffer.subarray(7);", 1, 0, /^me·is·179·/],
-      ["received = new Uint8Array(9).fill(65);", 1, 0, /^A{9}·\D*$/],
+      ["received = new Uint8Array(9).fill(65);", 1, 0, /^A+·\D*$/],
       ["received.subarray(end);", 1, 0, /again/],
       ["", 1, 0, /again/],
       ["return;", 1, 0, /leaves the loop/],
