@@ -79,11 +79,13 @@ async function serve(): Promise<void> {
 
 /** Returns the seconds since 1970, with six decimals. */
 function timestamp(): string {
-  // The system's clock has milliseconds. The monotonic clock adds a fraction,
-  // which starts again within each: the time must not step back then.
-  const time = Date.now() + performance.now() % 1;
-  if (time > latest || time < latest - 1) latest = time;
-  return (latest / 1000).toFixed(6);
+  // The system's clock has milliseconds, and may be set at any time. The
+  // monotonic clock adds the digits below them, and does not step back.
+  const millisecond = Date.now();
+  const time = origin + performance.now();
+  const right = Math.min(Math.max(time, millisecond), millisecond + 0.999);
+  origin += right - time;
+  return (right / 1000).toFixed(6);
 }
 
 function sleep(milliseconds: number): Promise<void> {
@@ -141,12 +143,10 @@ const port = number("port", 65_535);
 const count = number("count", Number.MAX_SAFE_INTEGER) || Infinity;
 const interval = 1000 * number("interval", 86_400, "a number"); // milliseconds
 
+type NumberFlag = "port" | "count" | "interval";
+
 /** Returns the value of a flag that takes a number. */
-function number(
-  name: "port" | "count" | "interval",
-  max: number,
-  kind: "an integer" | "a number" = "an integer",
-): number {
+function number(name: NumberFlag, max: number, kind = "an integer"): number {
   const value = Number(flags[name] || NaN);
   const isRight = kind === "a number" || Number.isInteger(value);
   if (isRight && value >= 0 && value <= max) return value;
@@ -154,7 +154,7 @@ function number(
 }
 
 const clients = new Set<Promise<void>>(); // the streams that are running
-let latest = 0; // the time of the latest message, in milliseconds since 1970
+let origin = performance.timeOrigin; // the time when the monotonic clock was 0
 let isStopping = false;
 let listener: Deno.TcpListener;
 try {
