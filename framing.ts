@@ -396,10 +396,10 @@ export interface ByteReader {
 }
 
 /**
- * Reads frames from a connection, or from any async iterable of chunks, such as a
- * socket of Node.js or the body of a response. The reader never closes it, and
- * nothing else may read from it. Leaving a loop over the reader loses nothing:
- * another loop, or `read`, goes on with the next payload.
+ * Reads frames from a connection, or from any async iterable of chunks, such as the
+ * body of a response or `socket.iterator({ destroyOnReturn: false })` of Node.js.
+ * The reader never closes it, and nothing else may read from it. Leaving a loop over
+ * the reader loses nothing: another loop, or `read`, goes on with the next payload.
  *
  * Payloads are views of the reader's buffer, which is not overwritten where they
  * lie. To keep one for long, or to transfer it, use `payload.slice()`. The buffer
