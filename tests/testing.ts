@@ -90,12 +90,14 @@ export function startProcess(
   const [file, ...args] = shell === undefined
     ? command
     : ["sh", "-c", `${shell} && exec "$@"`, "sh", ...command];
+  // For Node.js, an empty FORCE_COLOR is a demand for colors.
+  const { FORCE_COLOR: _, ...inherited } = Deno.env.toObject();
   return new Script(
     new Deno.Command(file, {
       args,
       cwd,
-      // Deno takes an empty FORCE_COLOR beside NO_COLOR for none.
-      env: { NO_COLOR: "1", FORCE_COLOR: "", ...env },
+      clearEnv: true,
+      env: { ...inherited, NO_COLOR: "1", ...env },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
