@@ -8,38 +8,23 @@ import { type Script, startProcess, until } from "../tests/testing.ts";
 
 // As root, as in a container, Chromium starts without its sandbox only.
 const FLAGS =
-  "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync --disable-background-networking --disable-component-update --hide-scrollbars";
+  "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --hide-scrollbars";
 
 /** A headless Chromium with one page. Disposing of it ends all its processes. */
 export class Browser implements AsyncDisposable {
-  readonly #driver: Script;
-  readonly #profile: string;
+  readonly #driver: Script = startProcess(["chromedriver", "--port=0"]);
   #session = "";
 
-  private constructor(driver: Script, profile: string) {
-    this.#driver = driver;
-    this.#profile = profile;
-  }
-
-  /** Starts a browser. */
-  static async start(): Promise<Browser> {
-    const profile = await Deno.makeTempDir();
-    const driver = startProcess(["chromedriver", "--port=0"]);
-    const browser = new Browser(driver, profile);
-    try {
-      const [, port] = await driver.stdout.waitFor(/success.* port (\d+)/);
-      const args = [...FLAGS.split(" "), `--user-data-dir=${profile}`];
-      const alwaysMatch = { "goog:chromeOptions": { args } };
-      browser.#session = `http://127.0.0.1:${port}/session`;
-      const { sessionId } = await browser.#send<{ sessionId: string }>("", {
-        capabilities: { alwaysMatch },
-      });
-      browser.#session += `/${sessionId}`;
-      return browser;
-    } catch (error) {
-      await driver[Symbol.asyncDispose]();
-      throw error;
-    }
+  /** Starts the browser. */
+  async start(): Promise<void> {
+    const [, port] = await this.#driver.stdout.waitFor(/success.* port (\d+)/);
+    this.#session = `http://127.0.0.1:${port}/session`;
+    const options = { "goog:chromeOptions": { args: FLAGS.split(" ") } };
+    const capabilities = { alwaysMatch: options };
+    const { sessionId } = await this.#send<{ sessionId: string }>("", {
+      capabilities,
+    });
+    this.#session += `/${sessionId}`;
   }
 
   /** Opens a page, and waits until it is loaded. */
@@ -52,9 +37,14 @@ export class Browser implements AsyncDisposable {
   }
 
   /** Returns the value of an expression in the page. */
-  async get<T = unknown>(expression: string): Promise<T> {
+  get<T = unknown>(expression: string): Promise<T> {
     const script = `return ${expression}`;
-    return await this.#send("/execute/sync", { script, args: [] });
+    return this.#send("/execute/sync", { script, args: [] });
+  }
+
+  /** Returns the text of an element. */
+  text(selector: string): Promise<string> {
+    return this.get(`document.querySelector("${selector}").textContent`);
   }
 
   /** Waits until an expression is true in the page. */
@@ -71,11 +61,6 @@ export class Browser implements AsyncDisposable {
     });
   }
 
-  /** Returns the text of an element. */
-  async text(selector: string): Promise<string> {
-    return await this.get(`document.querySelector("${selector}").textContent`);
-  }
-
   /** Presses keys, one after the other. Special keys are WebDriver's characters. */
   async press(...keys: string[]): Promise<void> {
     const actions = keys.flatMap((value) => [
@@ -86,34 +71,24 @@ export class Browser implements AsyncDisposable {
     await this.#send("/actions", { actions: [keyboard] });
   }
 
-  /** Sets the size of the page in CSS pixels, and its colors. */
-  async show(width: number, height: number, isDark = false): Promise<void> {
-    const size = { width, height, deviceScaleFactor: 1, mobile: false };
-    await this.devTools("Emulation.setDeviceMetricsOverride", size);
-    const value = isDark ? "dark" : "light";
-    const features = [{ name: "prefers-color-scheme", value }];
-    await this.devTools("Emulation.setEmulatedMedia", { features });
-  }
-
   /** Sends a command of the Chrome DevTools Protocol. Returns its result. */
-  async devTools<T>(cmd: string, params: unknown = {}): Promise<T> {
-    return await this.#send("/goog/cdp/execute", { cmd, params });
+  devTools<T>(cmd: string, params: unknown = {}): Promise<T> {
+    return this.#send("/goog/cdp/execute", { cmd, params });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const response = await fetch(this.#session, { method: "DELETE" });
-    await response.body?.cancel();
+    if (this.#session !== "") {
+      const response = await fetch(this.#session, { method: "DELETE" });
+      await response.body?.cancel();
+    }
     await this.#driver[Symbol.asyncDispose]();
-    await Deno.remove(this.#profile, { recursive: true });
   }
 
   /** Sends a command of the WebDriver protocol. Returns its value. */
   async #send<T>(path: string, command: unknown): Promise<T> {
     const body = JSON.stringify(command);
-    const response = await fetch(this.#session + path, {
-      method: "POST",
-      body,
-    });
+    const init = { method: "POST", body };
+    const response = await fetch(this.#session + path, init);
     const { value } = await response.json();
     if (!response.ok) throw new Error(`Cannot drive it: ${value.message}`);
     return value;

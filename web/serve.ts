@@ -23,13 +23,9 @@ async function handle(request: Request): Promise<Response> {
   // A page of another site may reach this program by a name of its own.
   const host = request.headers.get("host") ?? "";
   if (!hosts.includes(host)) {
-    const { port } = page.addr;
-    return reply(
-      421,
-      `Open http://${
-        hosts[0]
-      } on the computer where this program runs. For another computer, forward port ${port} to port ${port} there, and open the same address there.`,
-    );
+    const advice =
+      "on the computer where this program runs. For another computer, forward this port to the same port there, and open the same address there.";
+    return reply(421, `Open http://${hosts[0]} ${advice}`);
   }
   const { pathname } = new URL(request.url);
   if (pathname !== "/" && pathname !== "/stream") {
@@ -82,7 +78,11 @@ function bridge(request: Request): Response {
     try {
       connection = await Deno.connect({ hostname, port });
     } catch (error) {
-      end(4001, explain(error as Error));
+      const { name, message } = error as Error;
+      const hint = name === "ConnectionRefused"
+        ? `Nothing listens on ${address}. Start the server: deno task server --hostname ${hostname} --port ${port}`
+        : `Cannot connect to ${address}: ${message}`;
+      end(4001, hint);
     }
     if (socket.readyState !== WebSocket.OPEN) disconnect(); // The page has left.
   }
@@ -124,13 +124,6 @@ function bridge(request: Request): Response {
   };
   socket.onclose = disconnect;
   return response;
-}
-
-/** Returns why there is no connection, and what to do. */
-function explain({ name, message }: Error): string {
-  return name === "ConnectionRefused"
-    ? `Nothing listens on ${address}. Start the server: deno task server --hostname ${hostname} --port ${port}`
-    : `Cannot connect to ${address}: ${message}`;
 }
 
 /** Ends the program with one line on stderr. */

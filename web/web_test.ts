@@ -11,6 +11,8 @@ import { get } from "node:http";
 import { pathToFileURL } from "node:url";
 import { FrameDecoder } from "../framing.ts";
 import {
+  assertError,
+  canRun,
   freePort,
   reasonWithout,
   runScript,
@@ -18,7 +20,6 @@ import {
   startScript,
   startServer,
   test,
-  until,
   within,
 } from "../tests/testing.ts";
 import { Browser } from "./browser.ts";
@@ -26,11 +27,10 @@ import { addModule, buildPage, readClient } from "./build.ts";
 import { Client, type Program, programText } from "./clients.ts";
 import { type Delivery, MESSAGES, Simulation, SIZES } from "./simulation.ts";
 
-const AXE_CORE = "axe-core"; // not fetched for a type check
-
-/** The source of axe-core, which `deno task test` fetches from npm. */
-const axe: string | undefined = await import(AXE_CORE)
-  .then((module) => module.default.source, () => undefined);
+/** The source of axe-core, if this is `deno task test`, which fetches it. */
+const AXE_CORE = "axe-core"; // A literal would be fetched for a type check.
+const axe = canRun &&
+  await import(AXE_CORE).then((module) => module.default.source, () => {});
 
 type Sender = Delivery["server"];
 
@@ -55,7 +55,6 @@ Deno.test("a client is told what its line does", async () => {
   const cases: [line: string, printed: number, lost: number, says?: RegExp][] =
     [
       [SOLVED, 20, 0],
-      ["received = received.slice(end);", 20, 0],
       ["received = new Uint8Array(received.subarray(end))", 20, 0],
       [LUCKY, 20, 0],
       [UNSOLVED, 1, 9, /^·The·time·.* 48 /],
@@ -65,7 +64,6 @@ Deno.test("a client is told what its line does", async () => {
       ["received = buffer.subarray(7);", 1, 0, /^me·is·179·/],
       ["received = new Uint8Array(9).fill(65);", 1, 0, /^A+·\D*$/],
       ["received.subarray(end);", 1, 0, /again/],
-      ["", 1, 0, /again/],
       ["return;", 1, 0, /leaves the loop/],
       ["recieved = received.subarray(end);", 1, 0, /recieved is not defined/],
       ["received = received.splice(end);", 1, 0, /splice is not a function/],
@@ -129,17 +127,12 @@ Deno.test("the page is not built from what it would not run", async () => {
   assertEquals(await build(good), ["b/b.ts", "a.ts"]);
   const bad = [
     'import b from "./b/b.ts";',
-    'import * as b from "./b/b.ts";',
     'import { x as y } from "./b/b.ts";',
     'import { z } from "./b/b.ts";',
     'import { x } from "./b/circle.ts";\nexport const a = x;',
-    'import "./b/b.ts";',
     'import { x } from "@std/assert";',
     'const b = () => import("./b/b.ts");',
-    "const here = import.meta.url;",
-    "export default 1;",
     "export let x = 1;",
-    'export { x } from "./b/b.ts";',
     "enum E { x }",
     'const x = "</script>";',
   ];
@@ -151,26 +144,17 @@ Deno.test("the page is not built from what it would not run", async () => {
 test("the page's program answers nobody but the page", async () => {
   await using page = await startPage([]);
   const { origin, port } = new URL(page.url);
-  const cases: [
-    status: number,
-    path: string,
-    headers: Record<string, string>,
-  ][] = [
+  const cases: [number, string, Record<string, string>][] = [
     [200, "/", {}],
     [200, "/", { host: `localhost:${port}` }],
-    [421, "/", { host: `localhost:${Number(port) + 1}` }],
     [421, "/", { host: `evil.example:${port}` }],
-    [421, "/", { host: "127.0.0.1" }],
     [421, "/stream", { origin, host: `evil.example:${port}` }],
     [404, "/web/serve.ts", {}],
     [405, "/", { method: "POST" }],
-    [405, "/stream", { method: "PUT", origin }],
     [426, "/stream", { origin }],
     [426, "/stream", { origin, upgrade: "websocket" }],
     [403, "/stream", {}],
-    [403, "/stream", { origin: "null" }],
     [403, "/stream", { origin: `https://127.0.0.1:${port}` }],
-    [403, "/stream", { origin: `http://localhost:${port}` }],
     [403, "/stream", { origin, host: `localhost:${port}` }],
   ];
   for (const [status, path, { method = "GET", ...headers }] of cases) {
@@ -193,10 +177,6 @@ test("a page gets what it asks for, and the rest waits in TCP", async () => {
   const accepted = listener.accept();
   await using stream = await openStream(page.url);
   using client = await accepted;
-  for (let i = 0; i < 16; i++) stream.socket.send("1");
-  await client.write(new Uint8Array(16));
-  await until(() => "16 answers", () => stream.reads.length === 16);
-
   const bytes = Uint8Array.from({ length: 65_536 }, (_, i) => i);
   let written = 0;
   const writing = (async () => {
@@ -238,27 +218,16 @@ test("a stream ends with a code that tells why", async () => {
 
 test("a wrong command line gets one line", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const cases: [
-    task: "web" | "page",
-    code: number,
-    args: string,
-    says: string,
-  ][] = [
-    ["web", 2, "--por 1", "--por"],
-    ["web", 2, "stray", "stray"],
-    ["web", 2, "--port 0", "65535"],
-    ["web", 2, "-- --web-port x", '"x"'],
-    ["web", 1, `--web-port ${taken.addr.port}`, "--web-port 0"],
-    ["page", 2, "--out x", "[FILE]"],
-    ["page", 2, "one two", "[FILE]"],
-    ["page", 1, "no-such-folder/x", "no-such-folder/x"],
+  const cases: ["web" | "page", number, string][] = [
+    ["web", 2, "--por 1"],
+    ["web", 2, "--port 0"],
+    ["web", 1, `--web-port ${taken.addr.port}`],
+    ["page", 2, "one two"],
+    ["page", 1, "no-such-folder/x"],
   ];
-  await Promise.all(cases.map(async ([task, code, args, says]) => {
-    const result = await runScript(task, args.split(" "));
-    assertEquals([result.code, result.stdout], [code, ""], args);
-    assertMatch(result.stderr, /^error: .*\n$/);
-    assert(result.stderr.includes(says), result.stderr);
-  }));
+  for (const [task, code, args] of cases) {
+    assertError(await runScript(task, args.split(" ")), code);
+  }
 });
 
 /** The steps of the test in a browser, with the address of the page as a file. */
@@ -305,7 +274,6 @@ const steps: Record<string, (browser: Browser, file: string) => Promise<void>> =
       while (order.at(-1) !== "server" && order.length < 9) {
         await browser.press("\ue004");
         order.push(await browser.get("document.activeElement.id"));
-        assert(await browser.get("document.querySelector(':focus-visible')"));
       }
       const all = "line,size,run,step,restart,pace,server";
       assertEquals(order.slice(-7).join(), all);
@@ -321,30 +289,29 @@ const steps: Record<string, (browser: Browser, file: string) => Promise<void>> =
     },
 
     async "all can be seen and read out on any screen"(browser, file) {
-      const screens = [[1280, 800], [390, 844], [844, 390], [320, 640]];
-      for (const [i, [width, height]] of screens.entries()) {
-        for (const isDark of [i === 1, i !== 1]) {
-          const what = `${width}×${height}, dark: ${isDark}`;
-          await browser.show(width, height, isDark);
+      for (const [width, height] of [[1280, 800], [390, 844], [844, 390]]) {
+        for (const scheme of ["light", "dark"]) {
+          const what = `${width}×${height}, ${scheme}`;
+          const size = { width, height, deviceScaleFactor: 1, mobile: false };
+          await browser.devTools("Emulation.setDeviceMetricsOverride", size);
+          const features = [{ name: "prefers-color-scheme", value: scheme }];
+          await browser.devTools("Emulation.setEmulatedMedia", { features });
           await browser.open(file);
           await browser.says(/byte 48/);
-          const shown = await browser.get(
-            `[...document.querySelectorAll('#run, #line, #status')].every((part) => {
-          const { left, right, top, bottom } = part.getBoundingClientRect();
-          return left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
-        }) && document.documentElement.scrollWidth <= innerWidth`,
-          );
-          assert(shown, what);
+          const isShown = `(part) => {
+            const { left, right, top, bottom } = part.getBoundingClientRect();
+            return Math.min(left, top) >= 0 && bottom <= innerHeight &&
+              Math.max(right, document.body.scrollWidth) <= innerWidth;
+          }`;
+          assert(await browser.get(`[run, line].every(${isShown})`), what);
           const color = "getComputedStyle(document.body).color";
-          const text = await browser.get<string>(color);
-          assertEquals(Number(/\d+/.exec(text)) > 127, isDark, what);
+          const isLight = /\(\d?\d,/.test(await browser.get(color)); // dark text
+          assertEquals(isLight, scheme === "light", what);
           const tree = JSON.stringify(
             await browser.devTools("Accessibility.getFullAXTree"),
           );
-          const count = (role: string) =>
-            tree.split(`"value":"${role}"`).length - 1;
-          assertEquals([count("columnheader"), count("cell")], [4, 16], what);
-          if (axe === undefined) continue;
+          assertEquals(tree.split('"value":"columnheader"').length, 5, what);
+          if (!axe) continue;
           await browser.get(`void ${axe}`);
           await browser.get("void axe.run().then((it) => window.found = it)");
           await browser.waitFor("window.found !== undefined");
@@ -352,14 +319,17 @@ const steps: Record<string, (browser: Browser, file: string) => Promise<void>> =
           assertEquals(await browser.get(found), [], what);
         }
       }
-      await browser.show(1280, 800);
+      await browser.devTools("Emulation.clearDeviceMetricsOverride");
     },
 
     async "live, 01Soln has what the real server sends"(browser) {
-      await using server = await startServer(["--interval", "0"]);
-      let page = await startPage(server.flags);
+      const flags = ["--port", `${freePort()}`];
+      let page = await startPage(flags);
       await browser.open(page.url);
       await browser.get("pace.value = 60");
+      await browser.says(/Nothing listens/);
+      const args = [...flags, "--interval", "0"];
+      await using server = startScript("server", args);
       await browser.says(/byte 48/);
       await browser.get("run.click()");
       await browser.says(/ended\. .* 1 message, .* 20\./);
@@ -373,27 +343,15 @@ const steps: Record<string, (browser: Browser, file: string) => Promise<void>> =
       const { port } = new URL(page.url);
       await page.stop();
       await browser.says(/deno task web/);
-      page = await startPage(server.flags, port);
+      page = await startPage(flags, port);
       await browser.waitFor("!/deno task web/.test(status.textContent)");
       await page.stop();
-    },
-
-    async "the page goes on by itself when there is a server"(browser) {
-      const port = freePort();
-      await using page = await startPage(["--port", `${port}`]);
-      await browser.open(page.url);
-      const hint = await browser.says(/Nothing listens/);
-      const [, flags] = /deno task server (.*\d)/.exec(hint)!;
-      await using _server = startScript("server", flags.split(" "));
-      await browser.waitFor("reads.rows.length > 0");
-      await browser.says(/^Reading/);
     },
 
     async "a stream that is none is told, and text stays text"(browser) {
       const hostile = `<b>\u202e\x1b[${"x".repeat(8992)}`;
       const streams: [bytes: string, says: RegExp][] = [
         ["29        The time", /inside a message.* 18 bytes/],
-        ["HTTP/1.1 400 Bad Request", /byte 0 .*on that port/],
         ["", /without a byte.*on that port/],
         [`9000      ${hostile}`, /^The stream has ended/],
       ];
@@ -411,16 +369,16 @@ const steps: Record<string, (browser: Browser, file: string) => Promise<void>> =
   };
 
 test("the page in a browser", async (context) => {
-  await using browser = await Browser.start();
+  await using browser = new Browser();
+  await browser.start();
   const path = await Deno.makeTempFile({ suffix: ".html" });
   await Deno.writeTextFile(path, (await buildPage()).html);
   const file = pathToFileURL(path).href;
-  await browser.show(1280, 800);
   for (const [name, step] of Object.entries(steps)) {
     await context.step(name, () => step(browser, file));
   }
   const name = "axe (ignored: axe-core cannot be had)";
-  await context.step({ name, ignore: axe === undefined, fn() {} });
+  await context.step({ name, ignore: !axe, fn() {} });
   await Deno.remove(path);
 }, await reasonWithout("chromedriver"));
 
@@ -477,20 +435,17 @@ async function openStream(url: string) {
   const options = { headers: { origin: url } } as never;
   const socket = new WebSocket(`${url.replace("http", "ws")}/stream`, options);
   socket.binaryType = "arraybuffer";
-  const reads: Uint8Array[] = [];
-  socket.onmessage = ({ data }) => reads.push(new Uint8Array(data));
   const closed = once(socket, "close").then(([event]) => event as CloseEvent);
   await within(once(socket, "open"), () => "a stream");
   return {
     socket,
-    reads,
     closed: within(closed, () => "the end of the stream"),
     /** Asks for one read. */
     async ask(size: number): Promise<Uint8Array> {
       const answered = once(socket, "message");
       socket.send(`${size}`);
-      await within(answered, () => "a read");
-      return reads.at(-1)!;
+      const [{ data }] = await within(answered, () => "a read");
+      return new Uint8Array(data);
     },
     async [Symbol.asyncDispose]() {
       socket.close();
