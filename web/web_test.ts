@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { once } from "node:events";
 import { get } from "node:http";
+import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
 import { FrameDecoder } from "../framing.ts";
 import {
@@ -38,7 +39,7 @@ const SOLVED = "received = received.subarray(end);";
 const UNSOLVED = "received = new Uint8Array();";
 const LUCKY = "received = received.subarray(39);";
 
-Deno.test("01Soln's loop prints what FrameDecoder decodes", async () => {
+test("01Soln's loop prints what FrameDecoder decodes", async () => {
   for (const sender of Object.keys(MESSAGES) as Sender[]) {
     for (const size of SIZES) {
       const { printed, failure } = await runLine(SOLVED, sender, size);
@@ -51,7 +52,7 @@ Deno.test("01Soln's loop prints what FrameDecoder decodes", async () => {
   }
 });
 
-Deno.test("a client is told what its line does", async () => {
+test("a client is told what its line does", async () => {
   const cases: [line: string, printed: number, lost: number, says?: RegExp][] =
     [
       [SOLVED, 20, 0],
@@ -96,9 +97,7 @@ test("the page is one file with no address but its own stream", async () => {
   const stream = "ws://127.0.0.1:8000/stream";
   const live = await buildPage({ stream, address: "127.0.0.1:9092" });
   assertEquals([...new Set(live.html.match(addresses))], [stream]);
-  for (const rule of ["worker-src blob:", `connect-src ${stream}`]) {
-    assert(live.policy.split("; ").includes(rule), rule);
-  }
+  assert(live.policy.includes(`; connect-src ${stream}; `), live.policy);
 
   const file = await Deno.makeTempFile({ suffix: ".html" });
   assertEquals((await runScript("page", [file])).code, 0);
@@ -158,8 +157,7 @@ test("the page's program answers nobody but the page", async () => {
   for (const [status, path, { method = "GET", ...headers }] of cases) {
     const request = get(page.url + path, { method, headers });
     const [response] = await once(request, "response");
-    let body = "";
-    for await (const text of response.setEncoding("utf8")) body += text;
+    const body = await text(response);
     const what = `${path} ${Deno.inspect(headers)}`;
     assertEquals(response.statusCode, status, what);
     const policy = response.headers["content-security-policy"];
