@@ -14,8 +14,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { Buffer } from "node:buffer";
-import config from "./deno.json" with { type: "json" };
-import framing from "./framing.ts" with { type: "text" };
 import {
   type BinaryData,
   decodeHeader,
@@ -241,19 +239,14 @@ Deno.test("FrameDecoder and FrameReader deliver and fail with the very byte that
 });
 
 Deno.test("encodeFrame puts the length in bytes before the payload, in memory of its own", () => {
-  const texts = ["", "Hello", "ü", "€", "😀", "\ud800", "a\udc00b"];
   const encoder = new TextEncoder();
-  for (const text of texts) {
+  for (const text of ["", "Hello", "ü", "€", "😀", "\ud800", "a\udc00b"]) {
     const bytes = encoder.encode(text);
     const frame = String(bytes.length).padEnd(10) + toText(bytes);
     assertEquals(toText(encodeFrame(text)), frame);
     const encoded = encodeFrame(bytes);
     bytes.fill(0);
     assertEquals(toText(encoded), frame);
-  }
-  for (let length = 0; length < 20_000; length++) {
-    const frame = encodeFrame(new Uint8Array(length)).subarray(0, 10);
-    assertEquals(toText(frame), String(length).padEnd(10));
   }
 });
 
@@ -267,18 +260,14 @@ Deno.test("encodeFrame and FrameWriter refuse a payload over the limit, and the 
     for (const longer of ["üüü", "123456", toBytes("123456")]) {
       const encode = () => encodeFrame(longer, options);
       for (const call of [() => frames.add(longer), encode]) {
-        const error = assertThrows(call, FramingError);
-        assertEquals([error.code, error.offset], ["FRAME_TOO_LARGE", 0]);
-        assertEquals([error.length, error.maxFrameLength], [6, 5]);
+        const facts = factsOf(assertThrows(call, FramingError));
+        const code = "FRAME_TOO_LARGE";
+        assertEquals(facts, { code, offset: 0, length: 6, maxFrameLength: 5 });
       }
     }
   }
-  assertEquals(frames.size, 45);
   await frames.flush();
   assertEquals(reference(join(sink.writes)).payloads.length, 3);
-  const payload = new Uint8Array(DEFAULT_MAX_FRAME_LENGTH + 1);
-  assertEquals(encodeFrame(payload.subarray(1)).length, payload.length + 9);
-  assertThrows(() => encodeFrame(payload), FramingError);
 });
 
 Deno.test("decodeHeader reads every length, and rejects a header with any one byte changed", () => {
@@ -289,43 +278,35 @@ Deno.test("decodeHeader reads every length, and rejects a header with any one by
       assertEquals(decodeHeader(bytes, options), one);
     }
   }
-  const tried = new Set<boolean>();
   for (const length of ["0", "7", "29", "345", "1024", "56789", "1000000000"]) {
     for (let i = 0; i < 256 * HEADER_LENGTH; i++) {
       const bytes = toBytes(length.padEnd(HEADER_LENGTH) + "and more");
       bytes[i >> 8] = i & 0xff;
       const header = toText(bytes.subarray(0, HEADER_LENGTH));
-      const isValid = HEADER.test(header);
       const decode = () => decodeHeader(bytes, options);
-      if (isValid) assertEquals(decode(), Number(header));
+      if (HEADER.test(header)) assertEquals(decode(), Number(header));
       else assertEquals(assertThrows(decode, FramingError).header, header);
-      tried.add(isValid);
     }
   }
-  assertEquals(tried.size, 2);
 });
 
 Deno.test("An error says what is wrong and where, in printable ASCII", () => {
   for (const received of ["", "2", "29       ", "x", "\x9b31m", "9999999999"]) {
     const bytes = toBytes(received);
-    const { failure } = reference(bytes);
-    const error = assertThrows(() => decodeHeader(bytes), FramingError);
     const unknown = { offset: 0, received: 0, expected: 10 };
-    const facts = failure ?? { code: "UNEXPECTED_EOF", ...unknown };
+    const facts = reference(bytes).failure ??
+      { code: "UNEXPECTED_EOF", ...unknown };
+    const error = assertThrows(() => decodeHeader(bytes), FramingError);
     assertEquals(factsOf(error), facts);
     // decodeHeader does not know where in a stream it is.
-    assert(!/byte \d/.test(error.message), error.message);
-    assertMatch(error.message, /^[ -~]+$/);
-    const stream = join([encodeFrame("hi"), bytes, toBytes("\x7f\n\xff")]);
+    assertMatch(error.message, /^(?!.*byte \d)[ -~]+$/);
     const { message } = assertThrows(() => {
       const decoder = new FrameDecoder();
-      decoder.push(stream);
+      decoder.push(join([encodeFrame("hi"), bytes, toBytes("\x7f\n\xff")]));
       decoder.end();
     }, FramingError);
     assertMatch(message, /^Cannot decode the frame at byte 12: [ -~]+$/);
   }
-  const error = new FramingError("UNEXPECTED_EOF", "Cannot");
-  assertEquals([String(error), error.offset], ["FramingError: Cannot", 0]);
 });
 
 /** Every way for bytes to get in. Each returns what it made of them. */
@@ -411,36 +392,25 @@ Deno.test("Every part of framing.ts throws RangeError for a limit out of range",
   }
 });
 
-Deno.test("FrameDecoder throws its first error again, after the payloads before it, and takes nothing after the end", () => {
+Deno.test("FrameDecoder throws its first error again, and takes nothing after the end", () => {
   for (const bad of ["1x", "9999999999", "3         t", "3"]) {
-    for (const isTogether of [false, true]) {
-      const decoder = new FrameDecoder();
-      const good = toBytes("2         hi0         ");
-      const chunks = isTogether ? [join([good, toBytes(bad)])] : [good];
-      assertEquals(chunks.flatMap((c) => decoder.push(c)).map(toText), [
-        "hi",
-        "",
-      ]);
-      const error = assertThrows(() => {
-        if (!isTogether) decoder.push(toBytes(bad));
-        decoder.push(new Uint8Array());
-        decoder.end();
-      }, FramingError);
-      assertEquals(error.offset, 22);
-      for (let i = 0; i < 2; i++) {
-        assert(assertThrows(() => decoder.push(good)) === error);
-        assert(assertThrows(() => decoder.push(new Uint8Array())) === error);
-        assert(assertThrows(() => decoder.end()) === error);
-      }
+    const decoder = new FrameDecoder();
+    const chunk = toBytes("2         hi0         " + bad);
+    assertEquals(decoder.push(chunk).map(toText), ["hi", ""]);
+    const error = assertThrows(() => {
+      decoder.push(new Uint8Array());
+      decoder.end();
+    }, FramingError);
+    assertEquals(error.offset, 22);
+    for (let i = 0; i < 2; i++) {
+      assert(assertThrows(() => decoder.push(encodeFrame("two"))) === error);
+      assert(assertThrows(() => decoder.end()) === error);
     }
   }
   const ended = new FrameDecoder();
   ended.push(encodeFrame("one"));
-  for (let i = 0; i < 2; i++) {
-    ended.end();
-    assertThrows(() => ended.push(encodeFrame("two")), TypeError);
-    assertThrows(() => ended.push(new Uint8Array()), TypeError);
-  }
+  ended.end();
+  assertThrows(() => ended.push(new Uint8Array()), TypeError);
 });
 
 Deno.test("FrameDecoder does not copy a payload that lies whole in its chunk", () => {
@@ -501,19 +471,15 @@ Deno.test("FrameReader loses nothing if its loops are left, and never closes its
       const received: string[] = [];
       const take = (payload: Uint8Array) => received.push(toText(payload));
       for await (const payload of frames) if (take(payload) === 2) break;
+      assertEquals(iterable.isClosed, false);
       take((await frames.read())!);
-      await assertRejects(async () => {
-        for await (const payload of frames) throw take(payload);
-      });
       for await (const payload of frames) take(payload);
       assertEquals(received, texts);
       for (let i = 0; i < 2; i++) {
-        const { done } = await frames[Symbol.asyncIterator]().next();
-        assertEquals([done, await frames.read()], [true, null]);
+        assertEquals(await frames.read(), null);
         assertEquals([await frames.fill(), frames.next()], [false, false]);
       }
     }
-    assertEquals(iterable.isClosed, false);
   }
 });
 
@@ -550,116 +516,75 @@ Deno.test("FrameReader.read waits no longer than its signal says, and the next c
   }
   const listeners = new Set<unknown>();
   const { signal } = new AbortController();
-  signal.addEventListener = (_: string, listener: unknown) => {
-    listeners.add(listener);
-  };
-  signal.removeEventListener = (_: string, listener: unknown) => {
-    listeners.delete(listener);
+  signal.addEventListener = (_: string, one: unknown) => listeners.add(one);
+  signal.removeEventListener = (_: string, one: unknown) => {
+    listeners.delete(one);
   };
   const reading = frames.read({ signal });
   assertEquals(listeners.size, 1);
-  await arrive("e2         ab2         cd");
+  await arrive("e2         ab");
   assertEquals(toText((await reading)!), "one");
   assertEquals(listeners.size, 0);
   const aborted = AbortSignal.abort(reason);
-  assert(
-    await assertRejects(() => frames.read({ signal: aborted })) === reason,
-  );
-  assertEquals(toText((await frames.read({ signal }))!), "ab");
-  assertEquals(toText((await frames.read())!), "cd");
-});
-
-Deno.test("FrameReader.read notices a signal that aborts while the source begins to read, and a source that fails later", async () => {
-  const controller = new AbortController();
-  const failing = Promise.withResolvers<number>();
-  const frames = new FrameReader({
-    read() {
-      controller.abort();
-      return failing.promise;
-    },
-  });
-  const { signal } = controller;
-  await assertRejects(() => frames.read({ signal }), DOMException);
-  const reset = new Error("reset");
-  failing.reject(reset); // Nobody waits, and yet it is no unhandled rejection.
-  await aWhile();
-  assert(await assertRejects(() => frames.read()) === reset);
+  const refused = await assertRejects(() => frames.read({ signal: aborted }));
+  assert(refused === reason);
+  assertEquals(toText((await frames.read())!), "ab");
 });
 
 Deno.test("FrameReader refuses a read during another, and nobody overtakes it", async () => {
   const { source, arrive } = slowSource();
   const frames = new FrameReader(source);
   const iterator = frames[Symbol.asyncIterator]();
-  const first = iterator.next();
+  const first = frames.read();
   for (const overlapping of [() => frames.read(), () => iterator.next()]) {
     await assertRejects(overlapping, TypeError);
   }
-  await arrive("3         one3         two");
-  assertEquals(toText((await first).value!), "one");
-  assertEquals(toText((await iterator.next()).value!), "two");
-  const second = frames.read();
   // Runs when the bytes are there, and before the read goes on.
   const overtaking = source.promise.then(() => iterator.next());
   const refused = assertRejects(() => overtaking, TypeError);
-  await arrive("6         second");
+  await arrive("3         one3         two");
   await refused;
-  assertEquals(toText((await second)!), "second");
+  assertEquals(toText((await first)!), "one");
+  assertEquals(toText((await iterator.next()).value!), "two");
 });
 
 Deno.test("FrameReader fails for good, after it has delivered what arrived whole", async () => {
-  const reset = new Error("reset");
-  const failures: [string, (() => Promise<null>)?][] = [
-    ["", () => Promise.reject(reset)],
-    ["", () => {
-      throw reset;
-    }],
-    ...["x", "9999999999", "3         t"].map((rest) => [rest] as [string]),
-  ];
-  for (const [rest, fail] of failures) {
-    // The source fails once, and would then go on.
-    const stream = toBytes("3         one3         two" + rest);
-    const source = sourceOf(fail ? [stream, encodeFrame("lost")] : [stream]);
+  for (const rest of ["reset", "x", "9999999999", "3         t"]) {
+    const isReset = rest === "reset";
+    const stream = toBytes(`3         one3         two${isReset ? "" : rest}`);
+    // A source that is reset fails once, and would then go on.
+    const source = sourceOf(isReset ? [stream, encodeFrame("lost")] : [stream]);
+    const reset = new Error(rest);
     let reads = 0;
     const frames = new FrameReader({
-      read: (buffer) => reads++ === 1 && fail ? fail() : source.read(buffer),
+      read: (buffer) =>
+        reads++ === 1 && isReset ? Promise.reject(reset) : source.read(buffer),
     });
     const texts: string[] = [];
     const error = await assertRejects(async () => {
       for await (const payload of frames) texts.push(toText(payload));
     });
     assertEquals(texts, ["one", "two"]);
-    if (fail) assert(error === reset);
+    if (isReset) assert(error === reset);
     else assertInstanceOf(error, FramingError);
     for (let i = 0; i < 2; i++) {
       assert(await assertRejects(() => frames.read()) === error);
       assert(await assertRejects(() => frames.fill()) === error);
       assert(assertThrows(() => frames.next()) === error);
-      const { next } = frames[Symbol.asyncIterator]();
-      assert(await assertRejects(() => next()) === error);
     }
   }
 });
 
 Deno.test("FrameReader and FrameWriter throw TypeError for an impossible count, and for good", async () => {
-  const counts = [0, undefined, true, NaN, -1, 0.5, Infinity, 2 ** 40, "3", {}];
-  for (const count of counts as number[]) {
+  const counts = [0, undefined, NaN, -1, 0.5, 2 ** 40, "3"] as number[];
+  for (const count of counts) {
     const frames = new FrameReader({ read: () => Promise.resolve(count) });
     const error = await assertRejects(() => frames.read(), TypeError);
     assert(await assertRejects(() => frames.fill()) === error);
-  }
-  const full = new FrameReader({
-    read: (to) => Promise.resolve(to.length + 1),
-  });
-  await assertRejects(() => full.fill(), TypeError);
-  for (const count of [...counts, null, 14] as number[]) {
-    let writes = 0;
-    const frames = new FrameWriter({
-      write: () => Promise.resolve(++writes > 0 ? count : 0),
-    });
-    frames.add("one");
-    const error = await assertRejects(() => frames.flush(), TypeError);
-    assert(assertThrows(() => frames.add("two")) === error);
-    assertEquals(writes, 1);
+    const full = new FrameWriter({ write: () => Promise.resolve(count) });
+    full.add("one");
+    const failure = await assertRejects(() => full.flush(), TypeError);
+    assert(assertThrows(() => full.add("two")) === failure);
   }
 });
 
@@ -674,50 +599,29 @@ Deno.test("FrameReader's payloads stay what they are, however many follow", asyn
   }
 });
 
-Deno.test("FrameReader throws TypeError if a payload was transferred, and others with it", async () => {
-  for (const rest of ["", "3         two", "3       "]) {
-    const chunks = [toBytes("3         one" + rest), encodeFrame("more")];
-    const frames = new FrameReader(sourceOf(chunks));
-    for (let i = 0; i < 2; i++) {
-      await assertRejects(async () => {
-        for await (const payload of frames) transfer(payload);
-      }, TypeError);
-    }
-  }
-});
-
-Deno.test("FrameReader's buffer is its own, begins with 4 KiB, and grows with what arrives to 256 KiB or the longest frame", async () => {
-  transfer(new FrameReader(sourceOf([])).bytes);
-  assertEquals(new FrameReader(sourceOf([])).bytes.byteLength, 0);
+Deno.test("FrameReader's buffer begins with 4 KiB, and grows with what arrives to 256 KiB or the longest frame", async () => {
   for (const length of [29, 50_000, 300_000, 2 ** 20]) {
     const frame = encodeFrame(new Uint8Array(length));
-    const count = Math.ceil(2 ** 22 / length);
-    const stream = join(Array(count).fill(frame));
+    const stream = join(Array(Math.ceil(2 ** 22 / length)).fill(frame));
     for (const size of [1000, 100_000, stream.length]) {
       const source = sourceOf(cutEvery(stream, size));
-      const sizes: number[] = [];
-      let reads = 0;
-      let arrived = 0;
+      let [reads, arrived, longest] = [0, 0, 0];
       const frames = new FrameReader({
         async read(buffer) {
           const { byteLength } = buffer.buffer;
-          const most = Math.max(4 * KIB, 16 * arrived);
           assert(byteLength <= Math.max(256 * KIB, frame.length));
-          assert(byteLength <= most, `${byteLength} after ${arrived}`);
-          if (sizes.at(-1) !== byteLength) sizes.push(byteLength);
+          assert(byteLength <= Math.max(4 * KIB, 16 * arrived));
+          longest = Math.min(size, byteLength);
           reads++;
-          const read = await source.read(buffer);
-          arrived += read ?? 0;
-          return read;
+          const count = await source.read(buffer);
+          arrived += count ?? 0;
+          return count;
         },
       });
       let payloads = 0;
       while (await frames.fill()) while (frames.next()) payloads++;
-      assertEquals(payloads, count);
-      assertEquals(sizes[0], 4 * KIB);
-      assert(sizes.length <= 6, `${sizes}`);
+      assertEquals(payloads, stream.length / frame.length);
       // A long payload is read in place, in reads as long as the source allows.
-      const longest = Math.min(size, sizes.at(-1)!);
       assert(reads <= 1.6 * stream.length / longest + 10, `${reads} reads`);
     }
   }
@@ -747,9 +651,7 @@ Deno.test("FrameWriter tells how many bytes wait, is full from 64 KiB on, and ta
   const sink = sinkOf();
   const frames = new FrameWriter(sink);
   await frames.flush();
-  assertEquals([sink.writes.length, frames.size], [0, 0]);
   frames.add("ü");
-  assertEquals(frames.size, 12);
   frames.add(toBytes("abc"));
   frames.add("x".repeat(65_536 - 25 - 10 - 1));
   assertEquals([frames.isFull, frames.size], [false, 65_535]);
@@ -759,10 +661,6 @@ Deno.test("FrameWriter tells how many bytes wait, is full from 64 KiB on, and ta
   assertEquals([frames.isFull, frames.size], [true, 65_555 + 3 * 65_536]);
   await Promise.all([frames.flush(), frames.flush()]);
   assertEquals([frames.isFull, frames.size, sink.writes.length], [false, 0, 1]);
-  // More text than a string can hold.
-  const large = new FrameWriter(sink, { maxFrameLength: 2 ** 26 });
-  for (let i = 0; i < 9; i++) large.add("x".repeat(2 ** 26));
-  assertEquals(large.size, 9 * (10 + 2 ** 26));
 });
 
 Deno.test("FrameWriter takes frames while it flushes, keeps their order, and uses its memory again", async () => {
@@ -777,73 +675,58 @@ Deno.test("FrameWriter takes frames while it flushes, keeps their order, and use
       return taken.promise;
     },
   });
-  const take = async () => {
+  async function take(): Promise<string> {
     await aWhile();
     const text = toText(given);
     taken.resolve(given.length);
     await aWhile();
     return text;
-  };
-  const settled: string[] = [];
-  const flush = (name: string) => {
-    frames.flush().then(() => settled.push(name));
-  };
+  }
   for (let i = 0; i < 20; i++) {
-    settled.length = 0;
+    const settled: string[] = [];
+    const flush = (name: string) => {
+      frames.flush().then(() => settled.push(name));
+    };
     frames.add("a");
     flush("1st");
     await aWhile();
     frames.add("b");
     flush("2nd");
-    frames.add(toBytes("c"));
-    flush("3rd");
-    frames.add("d"); // Before the second write begins, so part of it
-    assertEquals([frames.size, settled.length], [33, 0]);
+    frames.add(toBytes("c")); // before the second write begins, so part of it
+    assertEquals([frames.size, settled.length], [22, 0]);
     assertEquals(await take(), "1         a");
-    assertEquals(settled, ["1st"]);
-    flush("4th"); // Nothing was added: it waits for the write under way.
+    flush("3rd"); // Nothing was added: it waits for the write under way.
     frames.add("e");
-    assertEquals(frames.size, 11);
-    assertEquals(await take(), "1         b1         c1         d");
-    assertEquals(settled, ["1st", "2nd", "3rd"]);
+    assertEquals(settled, ["1st"]);
+    assertEquals(await take(), "1         b1         c");
     assertEquals(await take(), "1         e");
-    assertEquals(settled, ["1st", "2nd", "3rd", "4th"]);
+    assertEquals(settled, ["1st", "2nd", "3rd"]);
   }
   assert(buffers.size <= 6, `${buffers.size} buffers, each of two may grow`);
 });
 
 Deno.test("FrameWriter fails for good with its sink, and writes nothing after half a frame", async () => {
   const reset = new Error("reset");
-  const failures = [
-    () => Promise.reject(reset),
-    () => {
-      throw reset;
+  const writes: string[] = [];
+  const frames = new FrameWriter({
+    // The sink fails once, and would then go on.
+    write(bytes) {
+      writes.push(toText(bytes));
+      if (writes.length === 2) throw reset;
+      return Promise.resolve(5);
     },
-  ];
-  for (const failure of failures) {
-    const writes: string[] = [];
-    const frames = new FrameWriter({
-      // The sink fails once, and would then go on.
-      write(bytes) {
-        writes.push(toText(bytes));
-        if (writes.length === 2) return failure();
-        return Promise.resolve(Math.min(5, bytes.length));
-      },
-    });
-    frames.add("one");
-    const flushes = [frames.flush()];
-    await undefined;
-    frames.add("two");
-    flushes.push(frames.flush(), frames.flush());
-    for (const flush of flushes) {
-      assert(await assertRejects(() => flush) === reset);
-    }
-    for (let i = 0; i < 2; i++) {
-      assert(assertThrows(() => frames.add("three")) === reset);
-      assert(await assertRejects(() => frames.flush()) === reset);
-    }
-    assertEquals(writes, ["3         one", "     one"]);
+  });
+  frames.add("one");
+  const flushes = [frames.flush()];
+  await undefined;
+  frames.add("two");
+  flushes.push(frames.flush());
+  for (const flush of flushes) {
+    assert(await assertRejects(() => flush) === reset);
   }
+  assert(assertThrows(() => frames.add("three")) === reset);
+  assert(await assertRejects(() => frames.flush()) === reset);
+  assertEquals(writes, ["3         one", "     one"]);
 });
 
 Deno.test("FrameEncoderStream sends a lone frame at once, and together what is written while the consumer is busy", async () => {
@@ -946,7 +829,7 @@ Deno.test("FrameDecoderStream fails without waiting for what follows a bad frame
 });
 
 for (const Stream of [FrameEncoderStream, FrameDecoderStream]) {
-  Deno.test(`${Stream.name} makes its source wait, and tells each end what the other does`, async () => {
+  Deno.test(`${Stream.name} makes its source wait`, async () => {
     let pulled = 0;
     const frame = encodeFrame(new Uint8Array(990));
     const source = new ReadableStream({
@@ -958,41 +841,19 @@ for (const Stream of [FrameEncoderStream, FrameDecoderStream]) {
     const piped = source.pipeThrough(new Stream());
     for (let i = 0; i < 20; i++) await aWhile();
     // 64 KiB of frames and 8 KiB of payloads, or a chunk and the next
-    const most = Stream === FrameEncoderStream ? 66 + 9 : 2;
-    assert(pulled <= most, `${pulled}`);
+    assert(pulled <= (Stream === FrameEncoderStream ? 66 + 9 : 2), `${pulled}`);
     await piped.cancel();
-
-    const reason = new Error("enough");
-    const cancelled = new Stream();
-    await cancelled.readable.cancel(reason);
-    const writer = cancelled.writable.getWriter();
-    writer.closed.catch(() => {});
-    assert(await assertRejects(() => writer.write(frame)) === reason);
-    const aborted = new Stream();
-    await aborted.writable.abort(reason);
-    const reader = aborted.readable.getReader();
-    assert(await assertRejects(() => reader.read()) === reason);
   });
 }
 
-Deno.test("framing.ts imports nothing, names neither Deno nor Node.js, says its version, and can be imported without Web Streams", async () => {
-  const code = framing.replaceAll(/\/\*\*.*?\*\/|\/\/.*?$/gms, "");
-  assertMatch(code, /export class FrameDecoder/);
-  assertEquals(
-    code.match(/\b(import|require|Deno|process|Buffer|node:.*)\b/g),
-    null,
-  );
-  assert(framing.includes(`Version ${config.version} of \`${config.name}\``));
-
+Deno.test("framing.ts can be imported where there are no Web Streams", async () => {
   const streams = { ReadableStream, TransformStream, WritableStream };
   for (const name of Object.keys(streams)) {
     Reflect.deleteProperty(globalThis, name);
   }
   try {
     const { FrameDecoder, encodeFrame } = await import("./framing.ts#alone");
-    assertEquals(new FrameDecoder().push(encodeFrame("hi")).map(toText), [
-      "hi",
-    ]);
+    assertEquals(toText(new FrameDecoder().push(encodeFrame("hi"))[0]), "hi");
   } finally {
     Object.assign(globalThis, streams);
   }
@@ -1096,29 +957,23 @@ function sourceOf(chunks: Uint8Array[]) {
   };
 }
 
-/** Returns an iterable of chunks that are overwritten after use. It is closed by those who call `return`. */
+/** Returns an iterable of chunks that are overwritten after use. It is closed by those who leave it. */
 function iterableOf(chunks: Uint8Array[]) {
-  let last = new Uint8Array();
-  let next = 0;
-  return {
+  const iterable = {
     isClosed: false,
-    [Symbol.asyncIterator]() {
-      return {
-        next: () => {
-          overwrite(last);
-          if (next === chunks.length) {
-            return Promise.resolve({ done: true, value: undefined } as const);
-          }
-          last = amongOthers(chunks[next++]);
-          return Promise.resolve({ done: false, value: last } as const);
-        },
-        return: () => {
-          this.isClosed = true;
-          return Promise.resolve({ done: true, value: undefined } as const);
-        },
-      };
+    async *[Symbol.asyncIterator]() {
+      try {
+        for (const chunk of chunks) {
+          const bytes = amongOthers(chunk);
+          yield bytes;
+          overwrite(bytes);
+        }
+      } finally {
+        iterable.isClosed = true;
+      }
     },
   };
+  return iterable;
 }
 
 /** Returns a source whose bytes arrive when they are told to. */
