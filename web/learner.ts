@@ -51,7 +51,7 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
   /** Returns what the client does with a read, or `undefined` if it has failed before. */
   async read(read: Uint8Array): Promise<Reaction | undefined> {
     if (this.last.failure !== undefined) return undefined;
-    const answer = await this.#askNext({ read }, 200);
+    const answer = await this.#askNext({ read }, 1000);
     return this.last = answer?.reaction ?? this.last;
   }
 
@@ -84,7 +84,7 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
     return new Promise((resolve) => {
       const stop = () => {
         this.isStopped = true;
-        this.#fail("does not come to an end, and was stopped after 0.2 s");
+        this.#fail("does not come to an end, and was stopped after 1 s");
       };
       // In two halves: after the computer has slept, only the first is over.
       let timer = setTimeout(() => {

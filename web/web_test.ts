@@ -248,10 +248,10 @@ const steps: Record<string, Step> = {
 
   async "an endless loop and half a line do not stop the page"(browser) {
     await type(browser, "while (true);");
-    await browser.says(/0\.2 s/, "#reads");
+    await browser.says(/after 1 s/, "#reads");
     await type(browser, "received = received.sub(");
     await browser.says(/JavaScript/, "#values");
-    await browser.says(/0\.2 s/, "#reads");
+    await browser.says(/after 1 s/, "#reads");
     await type(browser, LUCKY);
     await browser.says(/other texts/, "#result");
   },
