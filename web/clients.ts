@@ -16,14 +16,11 @@ export interface Code {
   after: string;
 }
 
-/** Returns the `receive` of a script, or `undefined` if a learner has changed too much. */
-export function findLoop(source: string): Code | undefined {
-  const [, before, lines, after] =
-    /^(async function receive[^]*?\n +print\(.*\n)([^]*?)(\n {4}}\n[^]*?^})$/m
-      .exec(source) ?? [];
-  if (before === undefined) return undefined;
-  const line = lines.split("\n").map((text) => text.trim())
-    .filter((text) => !text.startsWith("//")).join(" ");
+/** Returns the `receive` of a script, whose line follows `print` and a comment. */
+export function findLoop(source: string): Code {
+  const [, before, line, after] =
+    /^(async function receive[^]*?\n +print\(.*\n +\/\/.*\n) +(.*)(\n[^]*?^})$/m
+      .exec(source)!;
   // Browsers before 2025 do not know `using`, and there is nothing to close.
   return { before: before.replace(" using ", " const "), line, after };
 }

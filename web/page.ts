@@ -498,7 +498,10 @@ const { ex1, soln, stream: live, address } = JSON.parse(
   find("data").textContent!,
 ) as { ex1: Code; soln: Code; stream?: string; address?: string };
 const loop = ex1.before.slice(ex1.before.indexOf("    while (received."));
-find("loop").textContent = loop.replace(/ *\/\/.*/g, "").replace(/^ {4}/gm, "");
+find("loop").textContent = loop.replace(/\n? *\/\/.*/g, "").replace(
+  /^ {4}/gm,
+  "",
+);
 line.value = ex1.line;
 if (live !== undefined) {
   server.prepend(new Option(`live: ${address}`, "live", true, true));

@@ -24,7 +24,7 @@ import {
   within,
 } from "../tests/testing.ts";
 import { Browser } from "./browser.ts";
-import { addModule, buildPage, readClient } from "./build.ts";
+import { addModule, buildPage, readLoop } from "./build.ts";
 import { Client, type Program, programText } from "./clients.ts";
 import { type Delivery, MESSAGES, Simulation, SIZES } from "./simulation.ts";
 
@@ -373,8 +373,8 @@ async function type(browser: Browser, line: string): Promise<void> {
 
 /** Returns what a client with a line of code does with a simulated stream. */
 async function runLine(line: string, sender: Sender, size: number) {
-  const code = await readClient("streamClientEx1.ts");
-  const text = programText({ ...code!, line });
+  const code = await readLoop();
+  const text = programText({ ...code, line });
   const make = new Function(`"use strict"; return ${text}`);
   const client = new Client(make() as Program, size);
   const printed: string[] = [];
