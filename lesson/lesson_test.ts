@@ -7,6 +7,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { encodeFrame } from "../framing.ts";
+import SOLUTION from "../streamClient01Soln.ts" with { type: "text" };
 import {
   assertError,
   freePort,
@@ -16,10 +17,6 @@ import {
   test,
 } from "../tests/testing.ts";
 import { DELIVERIES, type Delivery, judge, tryOut } from "./exercise.ts";
-
-const SOLUTION = await Deno.readTextFile(
-  new URL("../streamClient01Soln.ts", import.meta.url),
-);
 
 /** What wrong clients have in place of a part of the solved one, and how each fails in a delivery. */
 const WRONG: Record<string, Record<string, [delivery: string, RegExp]>> = {
