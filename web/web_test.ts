@@ -361,7 +361,7 @@ test("the page in a browser", async (context) => {
     await context.step(name, () => step(browser, file));
   }
   const name = "axe (ignored: axe-core cannot be had)";
-  await context.step({ name, ignore: !axe, fn() {} });
+  if (!axe) await context.step({ name, ignore: true, fn() {} });
   await Deno.remove(path);
 }, await reasonWithout("chromedriver"));
 
