@@ -1,9 +1,4 @@
-/**
- * Plays VS Code's debugger: starts a client with the arguments of
- * .vscode/launch.json, and speaks the protocol of Deno's inspector with it.
- *
- * @module
- */
+/** Plays VS Code's debugger: starts a client as .vscode/launch.json says, and speaks the inspector's protocol. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { SourceMap } from "node:module";
@@ -21,9 +16,8 @@ import {
 const FILE = "streamClient01Soln.ts";
 const { configurations } = launch;
 
-/** A message of the inspector's protocol, or a part of one. */
 // deno-lint-ignore no-explicit-any
-type Json = any;
+type Json = any; // a message of the inspector's protocol, or a part of one
 
 test("a debugger at line 13 of streamClient01Soln.ts sees each read in msg", async () => {
   const { runtimeArgs } = configurations
@@ -37,10 +31,8 @@ test("a debugger at line 13 of streamClient01Soln.ts sees each read in msg", asy
 
   const map = new SourceMap(await (await fetch(script.sourceMapURL)).json());
   const start = { scriptId: script.scriptId, lineNumber: 0 };
-  const { locations } = await call("Debugger.getPossibleBreakpoints", {
-    start,
-  });
-  const location = locations.find((location: Json) => {
+  const possible = await call("Debugger.getPossibleBreakpoints", { start });
+  const location = possible.locations.find((location: Json) => {
     const origin = map.findEntry(location.lineNumber, location.columnNumber);
     return "originalLine" in origin && origin.originalLine === 13 - 1;
   });
@@ -61,62 +53,60 @@ test("a debugger at line 13 of streamClient01Soln.ts sees each read in msg", asy
   assertEquals(code, 0);
 });
 
-Deno.test("launch.json gives each script the permissions of its task in deno.json", () => {
-  const commands = Object.values(config.tasks)
-    .map(({ command }) => command.split(" && ").at(-1));
-  for (const { runtimeArgs, program, attachSimplePort } of configurations) {
-    const [run, inspect, ...permissions] = runtimeArgs;
+Deno.test("launch.json starts each script as its task in deno.json does", () => {
+  const commands = Object.values(config.tasks).map(({ command }) => command);
+  for (const configuration of configurations) {
+    const { preLaunchTask, program, attachSimplePort } = configuration;
+    const [run, inspect, ...permissions] = configuration.runtimeArgs;
     const file = program.replace("${workspaceFolder}/", "");
     const command = ["deno", run, ...permissions, file].join(" ");
-    assert(commands.includes(command), command);
+    const task = `deno task -q ${preLaunchTask} && ${command}`;
+    assert(commands.includes(task), task);
     assertEquals(inspect, `--inspect-brk=127.0.0.1:${attachSimplePort}`);
   }
-  const ports = configurations.map((one) => one.attachSimplePort);
-  assertEquals(new Set(ports).size, ports.length);
-});
-
-Deno.test("launch.json runs setup first, and starts the client when the server listens", () => {
   const [{ label, command, args }] = vscodeTasks.tasks;
-  assertEquals([command, ...args].join(" "), `deno task ${label}`);
-  assert(label in config.tasks);
+  assertEquals([label, command, ...args].join(" "), "setup deno task setup");
   const [ready] = configurations.flatMap((one) => one.serverReadyAction ?? []);
   assertMatch("Listening on 127.0.0.1:9092", RegExp(ready.pattern));
   assert(configurations.some(({ name }) => name === ready.name));
-  assert(configurations.every(({ preLaunchTask }) => preLaunchTask === label));
 });
 
 /** Connects to a program that waits for a debugger, and stops it before its first statement. */
 async function attach({ stderr }: Script) {
   const [, url] = await stderr.waitFor(/^Debugger listening on (ws:\S+)/m);
   const socket = new WebSocket(url);
-  const messages: Json[] = []; // all that have arrived
+  const messages: Json[] = []; // those that nobody has taken
   socket.onmessage = ({ data }) => messages.push(JSON.parse(data));
   await until(() => url, () => socket.readyState === WebSocket.OPEN);
+
+  /** Waits for a message, and takes it. */
+  function take(isIt: (message: Json) => boolean): Promise<Json> {
+    return until(() => `a message with ${isIt}`, () => {
+      const index = messages.findIndex(isIt);
+      return index >= 0 && messages.splice(index, 1)[0];
+    });
+  }
 
   let calls = 0;
   async function call(method: string, params: Json = {}): Promise<Json> {
     const id = ++calls;
     socket.send(JSON.stringify({ id, method, params }));
-    const answer = () => messages.find((message) => message.id === id) ?? null;
-    return (await until(() => `the answer to ${method}`, answer)).result;
+    return (await take((message) => message.id === id)).result;
   }
 
-  const stops = () =>
-    messages.filter(({ method }) => method === "Debugger.paused");
-  let count = 0;
-  async function stop(): Promise<Json> {
-    await until(() => "a stop", () => stops().length > count);
-    return stops()[count++].params;
-  }
+  const isStop = ({ method }: Json) => method === "Debugger.paused";
+  const stop = async () => (await take(isStop)).params;
 
   await call("Runtime.enable");
   await call("Debugger.enable");
   await until(() => "a stop at the start", async () => {
     // Deno ignores this if it arrives too early.
     await call("Runtime.runIfWaitingForDebugger");
-    return stops().length > 0;
+    return messages.some(isStop);
   });
   await stop();
-  const { params } = messages.find(({ params }) => params?.url?.endsWith(FILE));
-  return { call, stop, script: params, detach: () => socket.close() };
+  const { params: script } = await take(({ params }) =>
+    params?.url?.endsWith(FILE)
+  );
+  return { call, stop, script, detach: () => socket.close() };
 }

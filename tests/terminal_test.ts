@@ -1,24 +1,17 @@
-/**
- * Tests at a pseudo-terminal, as a person uses the programs: Ctrl+C ends each of
- * them, no process is left, and no message commands the terminal.
- *
- * @module
- */
+/** Tests of the programs at a pseudo-terminal, as a person uses them. @module */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import { encodeFrame, FrameReader } from "../framing.ts";
+import { assertEquals, assertMatch } from "@std/assert";
+import { encodeFrame } from "../framing.ts";
 import {
   copyScript,
   denoCommand,
   output,
-  readMessages,
   reasonWithout,
   type Script,
   serveBytes,
-  type StartOptions,
   startProcess,
   startServer,
-  test as processTest,
+  test,
   until,
 } from "./testing.ts";
 
@@ -30,28 +23,17 @@ const reason = Deno.build.os === "linux"
 
 test("Ctrl+C ends a client whose loop spins for ever", async () => {
   await using server = await startServer();
-  await using copy = await copyScript("streamClient01Soln.ts", {
-    "bytes += size;": "while (true);",
-  });
+  const edits = { "bytes += size;": "while (true);" };
+  await using copy = await copyScript("streamClient01Soln.ts", edits);
   const client = denoCommand("client", copy.file);
-  const command = [...client, ...server.flags, "--verbose"];
-  await using terminal = startAtTerminal(command, copy);
+  const flags = [...server.flags, "--verbose"];
+  await using terminal = startAtTerminal([...client, ...flags]);
   await terminal.stdout.waitFor(/got: '/);
   await terminal.type(CTRL_C);
   assertEquals(await endAtTerminal(terminal), 130);
-});
+}, reason);
 
-test("Ctrl+C ends deno task client", async () => {
-  await using server = await startServer(["--count=0"]);
-  const command = [...TASK, "client", ...server.flags];
-  await using terminal = startAtTerminal(command);
-  await terminal.stdout.waitFor(/29 {8}The time/);
-  await terminal.type(CTRL_C);
-  assertEquals(await endAtTerminal(terminal), 130);
-  assert(!/error/i.test(terminal.stdout.text), terminal.stdout.text);
-});
-
-for (const times of ["once", "twice"]) {
+for (const [times, code] of [["once", 0], ["twice", 130]] as const) {
   test(`Ctrl+C pressed ${times} ends deno task server`, async () => {
     const flags = ["--port=0", "--interval=3600"];
     await using terminal = startAtTerminal([...TASK, "server", ...flags]);
@@ -59,68 +41,56 @@ for (const times of ["once", "twice"]) {
     const address = { hostname: "127.0.0.1", port: Number(port) };
     // The server waits for a client that keeps its connection open.
     using client = await Deno.connect(address);
-    const frames = new FrameReader(client);
-    await readMessages(frames, 1);
+    await client.read(new Uint8Array(39));
 
     await terminal.type(CTRL_C);
-    if (times === "twice") {
-      await until(() => "the end of the server", async () => {
-        await terminal.type(CTRL_C);
-        return /code: /.test(terminal.stdout.text);
-      });
-    } else await readMessages(frames); // to the end, after a whole frame
-    assertEquals(await endAtTerminal(terminal), times === "once" ? 0 : 130);
-  });
+    await until(() => "the end of the server", async () => {
+      if (times === "twice") await terminal.type(CTRL_C);
+      return /code: /.test(terminal.stdout.text);
+    });
+    assertEquals(await endAtTerminal(terminal), code);
+  }, reason);
 }
 
-const PARENTS: [task: string, args: string[], child: RegExp][] = [
-  ["demo", [], /streamClient/],
-  ["web", ["--web-port=0"], /serve\.ts/],
-  ["exercise", [], /Ex1\.ts/],
-];
-for (const [task, args, child] of PARENTS) {
-  test(`Ctrl+C at deno task ${task} leaves no process`, async () => {
-    await using terminal = startAtTerminal([...TASK, task, ...args]);
-    await until(() => `${child}`, async () => {
-      return child.test((await processesAt(terminal)).join("\n"));
+test("Ctrl+C ends every other task, and leaves no process", async () => {
+  await using server = await startServer(["--count=0"]);
+  const tasks: [program: RegExp, ...args: string[]][] = [
+    [/Soln\.ts/, "client", ...server.flags],
+    [/Soln\.ts/, "demo"],
+    [/Ex1\.ts/, "exercise"],
+    [/serve\.ts/, "web", "--web-port=0"],
+  ];
+  await Promise.all(tasks.map(async ([program, ...args]) => {
+    await using terminal = startAtTerminal([...TASK, ...args]);
+    await until(() => `${program}`, async () => {
+      return program.test((await processesAt(terminal)).join("\n"));
     });
     await terminal.type(CTRL_C);
     await endAtTerminal(terminal);
-  });
-}
+  }));
+}, reason);
 
-test("messages cannot command the terminal, and headers have color unless NO_COLOR is set", async () => {
+test("no message commands the terminal, and NO_COLOR is obeyed", async () => {
   const text = "\x1b]0;title\x07\x1b[2J\x9b1m\u202Eabc\u2028\u200B\x7f ü🌍";
   await using server = await serveBytes(encodeFrame(text));
   const command = [...denoCommand("client"), ...server.flags];
   for (const [noColor, header] of [["", "\x1b[36m38\x1b[39m"], ["1", "38"]]) {
-    const env = { NO_COLOR: noColor };
-    await using terminal = startAtTerminal(command, { env });
+    await using terminal = startAtTerminal(command, noColor);
     const [line] = await terminal.stdout.waitFor(/^M:.*ü🌍/m);
     assertEquals(line.slice(2, 2 + header.length), header);
     assertMatch(line.slice(2 + header.length), /^[^\p{C}\p{Zl}\p{Zp}]+$/u);
   }
   assertEquals(await output(...command), `M:38        ${text}\n`);
-});
-
-/** Registers a test that needs a pseudo-terminal as Linux has it. */
-function test(name: string, fn: () => Promise<void>): void {
-  processTest(name, fn, reason);
-}
+}, reason);
 
 /** Starts a command at a pseudo-terminal, under a shell that prints the exit code. */
-function startAtTerminal(
-  command: string[],
-  { env, cwd }: StartOptions = {},
-): Script {
+function startAtTerminal(command: string[], noColor = "1"): Script {
   const words = command.map((word) => `'${word}'`).join(" ");
   // The shell stays, so that the processes that the command leaves stay too.
   const shell =
     `tty; trap : INT; ${words}; echo code: $?; trap '' INT; exec sleep 3600`;
-  return startProcess(["script", "-qfec", shell, "/dev/null"], {
-    env: { SHELL: "/bin/sh", ...env },
-    cwd,
-  });
+  const env = { SHELL: "/bin/sh", NO_COLOR: noColor };
+  return startProcess(["script", "-qfec", shell, "/dev/null"], { env });
 }
 
 /** Returns the command lines of the processes at a terminal, but the shell's. */

@@ -1,28 +1,18 @@
 /**
- * Runs the scripts as a user does, for their tests: as processes, with the
- * flags of deno.json's tasks and no other permission. A test waits for what a
- * process prints, never for a time to pass.
+ * Runs the scripts for their tests as a user does: as processes, with the flags
+ * of deno.json's tasks and no other permission.
  *
  * @module
  */
 
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertStringIncludes,
-} from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
-import type { FrameReader } from "../framing.ts";
 
-/** The project's folder. */
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
-
-/** Deadline of every wait, in milliseconds. */
-const DEADLINE = 30_000;
+const DEADLINE = 30_000; // of every wait, in milliseconds
 
 /** Whether tests may start processes. */
 export const canRun: boolean =
@@ -42,44 +32,30 @@ export function test(
   Deno.test({ name: name + suffix, ignore: reason !== undefined, fn });
 }
 
-/** Registers a test that needs POSIX signals or a shell. */
-test.onPosix = (name: string, fn: () => Promise<void>): void =>
-  test(name, fn, isPosix ? undefined : "not on Windows");
-
-/** Registers a test that needs /proc or /dev/full. */
-test.onLinux = (name: string, fn: () => Promise<void>): void =>
-  test(name, fn, Deno.build.os === "linux" ? undefined : "only on Linux");
-
 /** Returns why to ignore a test that needs a program that is not installed. */
-export async function reasonWithout(
-  program: string,
-): Promise<string | undefined> {
+export async function reasonWithout(program: string) {
   if (!canRun || !isPosix) return "not on Windows"; // or as `test` says
   const path = await output("sh", "-c", 'command -v "$0"', program);
   return path === "" ? `${program} is not installed` : undefined;
 }
 
-/** A task of deno.json. */
 export type Task = keyof typeof config.tasks;
 
 /** How to start a process. */
 export interface StartOptions {
-  /** Shell commands to run before it in its process, such as `ulimit -n 64`. */
-  shell?: string;
-  /** Environment variables on top of those there are. */
-  env?: Record<string, string>;
-  /** The folder to run in, if it is not the project's. */
-  cwd?: string;
-  /** The script's file, if it is not the task's. */
-  file?: string;
+  shell?: string; // commands that its process runs first, such as `ulimit -n 64`
+  env?: Record<string, string>; // on top of this process's environment
+  cwd?: string; // if it is not the project's folder
+  file?: string; // the script, if it is not the task's
 }
 
 /** Returns the command of a task that runs a script, without the setup before it. */
 export function denoCommand(task: Task, file?: string): string[] {
   const [, command] = config.tasks[task].command.split(" && deno run ");
-  const words = command.split(" ");
-  const flags = ["--config", `${ROOT}deno.json`, ...words.slice(0, -1)];
-  return [Deno.execPath(), "run", ...flags, file ?? words.at(-1)!];
+  const flags = command.split(" ");
+  const script = flags.pop()!;
+  const run = [Deno.execPath(), "run", "--config", `${ROOT}deno.json`];
+  return [...run, ...flags, file ?? script];
 }
 
 /** Starts any program. */
@@ -124,17 +100,10 @@ export async function runScript(
   return await script.result();
 }
 
-/** A running server, its address, and the flags with which a client finds it. */
-export type Server = Script & {
-  address: { hostname: string; port: number };
-  flags: string[];
-};
+export type Server = Awaited<ReturnType<typeof startServer>>;
 
-/** Starts the server on a free port, and waits until it listens. */
-export async function startServer(
-  args: string[] = [],
-  options: StartOptions = {},
-): Promise<Server> {
+/** Starts the server on a free port. Returns it with its address, and the flags for a client. */
+export async function startServer(args: string[] = [], options?: StartOptions) {
   const script = startScript("server", [...args, "--port", "0"], options);
   const [, port] = await script.stderr.waitFor(/^Listening on .*:(\d+)$/m);
   const address = { hostname: "127.0.0.1", port: Number(port) };
@@ -142,26 +111,23 @@ export async function startServer(
 }
 
 /** How a process ended, and all that it printed. */
-export interface Result {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
+type Result = { code: number; stdout: string; stderr: string };
 
 /** A running process. Disposing of it kills it if it still runs. */
 export class Script implements AsyncDisposable {
   readonly pid: number;
   readonly stdout: Output;
   readonly stderr: Output;
-  hasEnded = false;
   readonly #child: Deno.ChildProcess;
+  readonly #closing = new AbortController();
+  #hasEnded = false;
 
   constructor(child: Deno.ChildProcess) {
     this.#child = child;
     this.pid = child.pid;
-    this.stdout = new Output(child.stdout);
-    this.stderr = new Output(child.stderr);
-    child.status.then(() => this.hasEnded = true);
+    this.stdout = new Output(child.stdout, this.#closing);
+    this.stderr = new Output(child.stderr, this.#closing);
+    child.status.then(() => this.#hasEnded = true);
   }
 
   /** Writes to its stdin, or types at its terminal: `"\x03"` is Ctrl+C. */
@@ -171,9 +137,8 @@ export class Script implements AsyncDisposable {
     writer.releaseLock();
   }
 
-  /** Sends it a signal, unless it has ended. */
   kill(signal: Deno.Signal): void {
-    if (!this.hasEnded) this.#child.kill(signal);
+    if (!this.#hasEnded) this.#child.kill(signal);
   }
 
   /** Ends it with a signal, and waits until it has ended. */
@@ -182,7 +147,6 @@ export class Script implements AsyncDisposable {
     return await this.result();
   }
 
-  /** Waits for its end. */
   async result(): Promise<Result> {
     const { stdout, stderr } = this;
     const { code } = await within(this.#child.status, () => "its end");
@@ -194,28 +158,25 @@ export class Script implements AsyncDisposable {
     this.kill("SIGKILL");
     await this.#child.status;
     await this.#child.stdin.close().catch(() => {});
-    await Promise.all([this.stdout.close(), this.stderr.close()]);
+    this.#closing.abort();
+    await Promise.all([this.stdout.ended, this.stderr.ended]);
   }
 }
 
 /** What a process prints, as it arrives. */
 export class Output {
-  /** All so far. */
   text = "";
-  /** Settles when the process prints no more. */
   readonly ended: Promise<void>;
-  readonly #closing = new AbortController();
   #hasEnded = false;
 
-  constructor(bytes: ReadableStream<Uint8Array<ArrayBuffer>>) {
-    const collect = (text: string) => void (this.text += text);
+  constructor(bytes: Deno.SubprocessReadableStream, closing: AbortController) {
+    const write = (text: string) => void (this.text += text);
     this.ended = bytes.pipeThrough(new TextDecoderStream())
-      .pipeTo(new WritableStream({ write: collect }), this.#closing)
+      .pipeTo(new WritableStream({ write }), closing)
       .catch(() => {}) // It was closed.
       .finally(() => this.#hasEnded = true);
   }
 
-  /** All whole lines so far. */
   get lines(): string[] {
     return this.text.split("\n").slice(0, -1);
   }
@@ -229,12 +190,6 @@ export class Output {
       throw new Error(`No ${what()}`);
     });
   }
-
-  /** Reads no more. */
-  async close(): Promise<void> {
-    this.#closing.abort();
-    await this.ended;
-  }
 }
 
 /** Runs a program. Returns what it printed. */
@@ -243,14 +198,14 @@ export async function output(...command: string[]): Promise<string> {
   return (await process.result()).stdout;
 }
 
-/** Copies a script, with some of its text replaced, and framing.ts to a folder of their own. Returns how to start the copy. */
+/** Copies a script and framing.ts to a folder of their own, with parts of the script replaced. Returns how to start it. */
 export async function copyScript(
   name: string,
   edits: Record<string, string> = {},
-): Promise<StartOptions & AsyncDisposable> {
+) {
   let source = await Deno.readTextFile(ROOT + name);
   for (const [text, by] of Object.entries(edits)) {
-    assertStringIncludes(source, text);
+    assert(source.includes(text), `no longer in ${name}: ${text}`);
     source = source.replace(text, by);
   }
   const folder = await Deno.makeTempDir({ prefix: "a folder " });
@@ -269,46 +224,9 @@ export function assertError(
   ...words: string[]
 ): string {
   assertMatch(stderr, /^error: \P{C}+\n$/u);
-  for (const word of words) assertStringIncludes(stderr, word);
+  for (const word of words) assert(stderr.includes(word), stderr);
   assertEquals(code, expectedCode);
   return stderr.trimEnd();
-}
-
-/** Reads `count` messages of the server, or all. Throws if the stream is cut or too short, or if the time steps back. */
-export async function readMessages(
-  frames: FrameReader,
-  count = Infinity,
-): Promise<string[]> {
-  const messages: string[] = [];
-  async function read(): Promise<void> {
-    let last = "";
-    while (messages.length < count) {
-      const payload = await frames.read();
-      if (payload === null && count === Infinity) break;
-      assert(payload !== null, `the stream ended after ${last}`);
-      const message = new TextDecoder().decode(payload);
-      assert(/^The time is \d{10}\.\d{6}$/.test(message), message);
-      assert(message >= last, `${message} after ${last}`);
-      messages.push(message);
-      last = message;
-    }
-  }
-  await within(read(), () => `message ${messages.length + 1}`);
-  return messages;
-}
-
-/** Connects many clients at once to a port. Disposing of them closes them. */
-export async function connectMany(
-  port: number,
-  size: number,
-): Promise<Deno.TcpConn[] & Disposable> {
-  const connect = () => Deno.connect({ hostname: "127.0.0.1", port });
-  const clients = await Promise.all(Array.from({ length: size }, connect));
-  return Object.assign(clients, {
-    [Symbol.dispose]() {
-      for (const client of clients) client[Symbol.dispose]();
-    },
-  });
 }
 
 /** Returns a port at which nothing listens. */
@@ -333,7 +251,6 @@ export async function serveBytes(
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
   return {
-    address: `127.0.0.1:${port}`,
     flags: ["--port", String(port)],
     reset: () => sockets.forEach((socket) => socket.resetAndDestroy()),
     async [Symbol.asyncDispose]() {
