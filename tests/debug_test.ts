@@ -105,8 +105,7 @@ async function attach({ stderr }: Script) {
     return messages.some(isStop);
   });
   await stop();
-  const { params: script } = await take(({ params }) =>
-    params?.url?.endsWith(FILE)
-  );
+  const isScript = ({ params }: Json) => params?.url?.endsWith(FILE);
+  const { params: script } = await take(isScript);
   return { call, stop, script, detach: () => socket.close() };
 }

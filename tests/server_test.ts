@@ -140,18 +140,16 @@ for (const [signal, interval] of [["SIGINT", 0], ["SIGTERM", 3600]] as const) {
   }, notPosix);
 }
 
-const LOGS: [log: string, shell: string, count: number][] = [
-  ["on a full disk", "exec >/dev/full", 20],
-  // Messages without end, as a pipe has room for the lines of many.
-  ["that nobody reads", 'f=$(mktemp -u); mkfifo "$f"; exec 1<>"$f"', 0],
-];
-for (const [log, shell, count] of LOGS) {
-  test(`a log ${log} does not stop a stream`, async () => {
-    const flags = ["--interval=0", `--count=${count}`];
+const LOGS = {
+  "on a full disk": "exec >/dev/full",
+  "that nobody reads": 'f=$(mktemp -u); mkfifo "$f"; exec 1<>"$f"',
+};
+for (const [log, shell] of Object.entries(LOGS)) {
+  test(`a log ${log} does not block the server`, async () => {
+    const flags = ["--interval=0", "--count=0"];
     await using server = await startServer(flags, { shell });
     using client = await Deno.connect(server.address);
-    await readMessages(new FrameReader(client), count || 1000);
-    client.close();
+    await readMessages(new FrameReader(client), 1000);
     assertEquals((await server.stop()).code, 0);
   }, notLinux);
 }
