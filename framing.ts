@@ -149,8 +149,8 @@ function readHeader(bytes: Uint8Array, start: number, size: number): number {
   let at = start;
   let length = 0;
   for (; at < end; at++) {
-    const digit = bytes[at]! - ZERO;
-    if (digit < 0 || digit > 9) break;
+    const digit = bytes[at]! ^ ZERO; // Above 9 if the byte is not a digit
+    if (digit > 9) break;
     length = length * 10 + digit;
   }
   const digits = at - start;
@@ -357,7 +357,7 @@ export class FrameDecoder {
     const end = at + size - from;
     let payload = this.#payload;
     if (size > payload.length || length === 0) {
-      payload = new Uint8Array(roomFor(size, length));
+      payload = new Uint8Array(roomFor(HEADER_LENGTH + size, length));
       if (from > 0) payload.set(this.#payload);
       this.#payload = payload;
     }
@@ -383,10 +383,10 @@ export class FrameDecoder {
 
 const EMPTY: Bytes = new Uint8Array(0);
 
-/** Returns how much memory to get for `length` bytes when `size` of them have arrived: little for what is only promised, and soon all, so that few bytes are copied twice. */
-function roomFor(size: number, length: number): number {
-  const isWorthAll = length <= Math.max(16 * size, 4096);
-  return isWorthAll ? length : Math.max(2 * size, 4096);
+/** Returns how much memory to get for `length` bytes when `received` bytes of the frame have arrived: little for what is only promised, and soon all, so that few bytes are copied twice. */
+function roomFor(received: number, length: number): number {
+  const isWorthAll = length <= Math.max(16 * received, 4096);
+  return isWorthAll ? length : Math.max(2 * received, 4096);
 }
 
 /** A source of bytes that reads into the caller's buffer, such as a `Deno.Conn` or a `Deno.FsFile`. */
@@ -538,10 +538,10 @@ export class FrameReader implements AsyncIterable<Bytes> {
   #checkRest(): void {
     if (this.#error !== undefined) throw this.#error.reason;
     const limit = this.#limit;
-    const rest = this.#bytes.subarray(this.#end, this.#size);
-    const length = readHeader(rest, 0, rest.length);
-    const isCut = this.#hasEnded && rest.length > 0;
+    const length = readHeader(this.#bytes, this.#end, this.#size);
+    const isCut = this.#hasEnded && this.#end < this.#size;
     if (length === INVALID || length > limit || isCut) {
+      const rest = this.#bytes.subarray(this.#end, this.#size);
       const offset = this.#offset + this.#end;
       const reason = frameError(rest, rest.length, limit, offset);
       this.#error = { reason };
