@@ -32,7 +32,7 @@ let printed = 0; // how many of these are printed
 let messages = 0; // how many messages that makes
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-const strictUtf8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Returns the bytes of `a`, then those of `b`. */
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
@@ -48,7 +48,7 @@ function print(message: Uint8Array): void {
   try {
     text = strictUtf8.decode(message);
   } catch {
-    failAtMessage("it is not UTF-8 text");
+    throw new Error("it is not UTF-8 text");
   }
   if (Deno.stdout.isTerminal()) text = visible(text).replace(/^\d+/, cyan);
   console.log(`Message:${text}`);
@@ -63,25 +63,20 @@ function visible(text: string): string {
 
 /** Says in one line what is wrong. Leaves mistakes in the loop to Deno. */
 function explain(error: Error): never {
-  if (["TypeError", "RangeError", "ReferenceError"].includes(error.name)) {
-    throw error; // Deno prints the line and the column.
-  }
+  const { name, message } = error;
+  if (["TypeError", "RangeError", "ReferenceError"].includes(name)) throw error;
   const address = `${hostname}:${port}`;
-  if (error.name === "ConnectionRefused") {
+  if (name === "ConnectionRefused") {
     const start = `deno task server --hostname ${hostname} --port ${port}`;
     fail(`nothing listens on ${address}. Start a server there: ${start}`);
   }
-  if (bytes === 0) fail(`cannot read from ${address}: ${error.message}`);
-  failAtMessage(error.message);
-}
+  if (bytes === 0) fail(`cannot read from ${address}: ${message}`);
 
-/** Ends the program at the message that the loop has to print next. */
-function failAtMessage(fault: string): never {
   const position = bytes - received.length;
   const lost = position - printed;
-  const cause = `. The line marked "Exercise:" threw away ${lost} bytes`;
   const place = `message ${messages + 1}, at byte ${position}`;
-  fail(`${place}: ${fault}${lost > 0 ? cause : ""}`);
+  const cause = `. The line marked "Exercise:" threw away ${lost} bytes`;
+  fail(`${place}: ${message}${lost > 0 ? cause : ""}`);
 }
 
 /** Ends the program with one line on stderr. */
@@ -119,5 +114,5 @@ function integer(name: "port" | "chunk", max: number): number {
 }
 
 await receive().catch(explain);
-if (printed !== bytes) failAtMessage("the stream ended before it was complete");
+if (printed !== bytes) explain(new Error("the stream ended inside it"));
 console.error(`${messages} messages, ${bytes} bytes`);

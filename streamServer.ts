@@ -1,10 +1,4 @@
-/**
- * The server of the activity. Every client that connects gets a stream of
- * messages, "The time is …", each behind a header that holds its length.
- *
- * @module
- */
-
+/** The server: every client that connects gets a stream of messages. @module */
 import { parseArgs } from "@std/cli/parse-args";
 import { FrameWriter, HEADER_LENGTH } from "./framing.ts";
 
@@ -23,7 +17,7 @@ async function stream(client: Deno.TcpConn): Promise<void> {
     let due = performance.now();
     while (sent < count) {
       if (interval > 0) {
-        await sleep(Math.max(0, due - performance.now()));
+        await sleep(due - performance.now());
         // The pace does not drift. After a pause, as when a laptop slept, the
         // missed messages do not come in a burst. Timers may be 10 ms late.
         due = Math.max(due + interval, performance.now() + interval / 2 - 10);
