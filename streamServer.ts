@@ -17,7 +17,7 @@ async function stream(client: Deno.TcpConn): Promise<void> {
     let due = performance.now();
     while (sent < count) {
       if (interval > 0) {
-        await sleep(due - performance.now());
+        await sleep(Math.max(0, due - performance.now()));
         // The pace does not drift. After a pause, as when a laptop slept, the
         // missed messages do not come in a burst. Timers may be 10 ms late.
         due = Math.max(due + interval, performance.now() + interval / 2 - 10);
