@@ -149,8 +149,7 @@ export async function tryOut(delivery: Delivery, file: string): Promise<Trial> {
   const { code } = await client.status;
   clearTimeout(timer);
 
-  const lines = stdout.split(/\r?\n/);
-  if (lines.at(-1) === "") lines.pop(); // what follows the end of the last line
+  const lines = stdout.replace(/\r?\n$/, "").split(/\r?\n/);
   return { lines, stderr: rename(await stderr, file), code, stopped };
 }
 
@@ -226,7 +225,7 @@ function wordsAround(text: string | undefined, line: string) {
 /** Checks a client, and prints what comes of it. Returns whether it passes everything. */
 async function check(file: string): Promise<boolean> {
   const source = await Deno.readTextFile(file)
-    .catch(({ message }) => fail(`cannot read a file (${visible(message)})`));
+    .catch(({ message }) => fail(`cannot read a file: ${message}`));
   console.log(`Checking ${visible(basename(file))}`);
   const program = placeBesideFraming(file, source);
   let passed = 0;
@@ -318,24 +317,17 @@ const ROOT = resolve(import.meta.dirname!, "..");
 const CONFIG = `--config=${ROOT}/deno.json`;
 
 async function main(): Promise<void> {
-  const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
+  const { _: names } = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
     string: ["_"],
-    boolean: ["help"],
-    alias: { h: "help" },
     unknown(arg) {
-      if (!arg.startsWith("-")) return;
-      fail(`unknown argument "${visible(arg)}". This program takes files`, 2);
+      if (arg.startsWith("-")) fail(`"${arg}" is not the name of a file`, 2);
     },
   });
-  if (flags.help) {
-    console.log("Checks clients: deno task exercise [FILES]");
-    return;
-  }
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   exitOnSignals();
   // A task runs in the project's folder, wherever it is started.
   const start = Deno.env.get("INIT_CWD") ?? ".";
-  const files = flags._.map((name) => resolve(start, `${name}`));
+  const files = names.map((name) => resolve(start, `${name}`));
   if (files.length === 0) files.push(`${ROOT}/streamClientEx1.ts`);
   let isRight = true;
   for (const file of files) isRight = await check(file) && isRight;

@@ -158,23 +158,21 @@ test("the exercise and the trace say what is wrong with an argument", async () =
   }
 });
 
-test("the trace draws each read, and fails if the stream is not whole", async () => {
+test("the trace draws each read, whatever the server sends", async () => {
   const frames = ["hello\x1b", "", "üx"].map((text) =>
     new TextDecoder().decode(encodeFrame(text))
   );
   const drawn = "[6·········](hello|\\u{1b})[0·········]()[3···|······](üx)";
-  const cases: [stream: string, drawn: string, error: string][] = [
-    [frames.join(""), drawn, ""],
-    [`${frames.join("")}12 `, `${drawn}[12·`, "byte 39"],
-    ["HTTP/1.1 400 Bad", "?HTTP/1.1 400 Ba?", "HTTP/1.1"],
+  const cases = [
+    [`${frames.join("")}12 `, `${drawn}[12·`],
+    ["HTTP/1.1 400 Bad", "?HTTP/1.1 400 Ba?|?d?"],
   ];
-  for (const [stream, drawn, error] of cases) {
+  for (const [stream, drawn] of cases) {
     await using server = await serveBytes(stream);
-    const result = await runScript("trace", ["--chunk=15", ...server.flags]);
-    const reads = result.stdout.match(/(?<=bytes? {2}).*/g);
-    assertEquals(reads?.join("|"), drawn);
-    if (error !== "") assertError(result, 1, error);
-    else assertEquals([result.stderr, result.code], ["", 0]);
+    const flags = ["--chunk=15", ...server.flags];
+    const { code, stdout } = await runScript("trace", flags);
+    assertEquals(stdout.match(/(?<=bytes? {2}).*/g)?.join("|"), drawn);
+    assertEquals(code, 0);
   }
 });
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { visible } from "./reading.ts";
+
 const processes = new Set<Deno.ChildProcess>();
 
 /** Starts Deno in the project's folder. The process ends with this program. */
@@ -44,6 +46,6 @@ export function exitOnSignals(): void {
 
 /** Ends the program with one line on stderr. */
 export function fail(message: string, code = 1): never {
-  console.error(`error: ${message}`);
+  console.error(`error: ${visible(message)}`);
   Deno.exit(code);
 }
