@@ -1,13 +1,4 @@
-/**
- * The activity in one command, for a first look: the real server, and both
- * clients reading from it.
- *
- * ```shell
- * deno task demo
- * ```
- *
- * @module
- */
+/** `deno task demo`: the real server, and both clients reading from it. @module */
 
 import { bold, setColorEnabled } from "@std/fmt/colors";
 import { exitOnSignals, fail, startDeno } from "./processes.ts";

@@ -234,9 +234,7 @@ async function check(file: string): Promise<boolean> {
     const trial = await tryOut(delivery, program);
     const { fault, others } = judge(delivery, trial);
     if (fault === undefined) {
-      const note = others.length > 0
-        ? " (other lines on stdout: console.error is for notes)"
-        : "";
+      const note = others.length > 0 ? " (notes belong on stderr)" : "";
       console.log(`${green("passed")}  ${delivery.name}${note}`);
       passed++;
       continue;

@@ -1,8 +1,4 @@
-/**
- * Starts Deno for the programs that run others, and leaves no process behind.
- *
- * @module
- */
+/** Starts Deno for programs that run others, and leaves no process behind. @module */
 
 import { visible } from "./reading.ts";
 

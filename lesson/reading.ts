@@ -36,44 +36,43 @@ export class Divider {
     const pieces: Piece[] = [];
     let rest = read;
     while (rest.length > 0) {
-      const bytes = rest.subarray(0, this.#total - this.#arrived);
-      if (this.#part === "header") this.#header.set(bytes, this.#arrived);
-      this.#arrived += bytes.length;
-      const piece: Piece = {
-        part: this.#part,
-        bytes,
-        frame: this.#frame,
-        arrived: this.#arrived,
-        total: this.#total,
-      };
-      if (this.#arrived === this.#total) {
-        this.#complete(piece);
-        // The bytes that looked like a header are not one: take them again.
-        if (this.#part === "invalid") continue;
-      }
+      const piece = this.#take(rest);
       pieces.push(piece);
-      rest = rest.subarray(bytes.length);
+      rest = rest.subarray(piece.bytes.length);
     }
     return pieces;
   }
 
-  /** Goes on to the part after the one that this piece completes. */
-  #complete(piece: Piece): void {
-    this.#arrived = 0;
+  /** Returns the piece with which these bytes begin. */
+  #take(rest: Uint8Array): Piece {
+    const bytes = rest.subarray(0, this.#total - this.#arrived);
+    if (this.#part === "header") this.#header.set(bytes, this.#arrived);
+    this.#arrived += bytes.length;
+    const piece: Piece = {
+      part: this.#part,
+      bytes,
+      frame: this.#frame,
+      arrived: this.#arrived,
+      total: this.#total,
+    };
+    if (piece.arrived < piece.total) return piece;
+
     if (piece.part === "header") {
       try {
         piece.payloadLength = decodeHeader(this.#header);
       } catch {
         this.#part = "invalid";
-        this.#arrived = piece.arrived - piece.bytes.length;
+        this.#arrived -= bytes.length;
         this.#total = Infinity;
-        return;
+        return this.#take(rest); // with the bytes that looked like a header
       }
     }
     const length = piece.payloadLength ?? 0;
     this.#part = length > 0 ? "payload" : "header";
     this.#total = length > 0 ? length : HEADER_LENGTH;
+    this.#arrived = 0;
     if (this.#part === "header") this.#frame++;
+    return piece;
   }
 }
 
