@@ -1,9 +1,4 @@
-/**
- * framing.ts in the oldest Node.js and Bun that it supports, and with the strict
- * settings of two versions of TypeScript. All are installed in a temporary folder.
- *
- * @module
- */
+/** Tests of framing.ts in the oldest Node.js and Bun that it supports, and with two versions of TypeScript. @module */
 
 import { assertEquals } from "@std/assert";
 import { arch, platform } from "node:process";

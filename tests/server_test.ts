@@ -8,7 +8,8 @@ import {
   assertError,
   copyScript,
   freePort,
-  isPosix,
+  notLinux,
+  notPosix,
   output,
   runScript,
   type Server,
@@ -17,9 +18,6 @@ import {
   test,
   until,
 } from "./testing.ts";
-
-const notPosix = isPosix ? undefined : "not on Windows";
-const notLinux = Deno.build.os === "linux" ? undefined : "only on Linux";
 
 test("every client gets a stream of its own, which is printed", async () => {
   await using copy = await copyScript("streamServer.ts");

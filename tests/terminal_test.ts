@@ -5,6 +5,7 @@ import { encodeFrame } from "../framing.ts";
 import {
   copyScript,
   denoCommand,
+  notLinux,
   output,
   reasonWithout,
   type Script,
@@ -17,9 +18,7 @@ import {
 
 const CTRL_C = "\x03";
 const TASK = [Deno.execPath(), "task", "-q"];
-const reason = Deno.build.os === "linux"
-  ? await reasonWithout("script")
-  : "only on Linux";
+const reason = notLinux ?? await reasonWithout("script");
 
 test("Ctrl+C ends a client whose loop spins for ever", async () => {
   await using server = await startServer();
@@ -56,7 +55,7 @@ test("Ctrl+C ends every other task, and leaves no process", async () => {
   await using server = await startServer(["--count=0"]);
   const tasks: [program: RegExp, ...args: string[]][] = [
     [/Soln\.ts/, "client", ...server.flags],
-    [/Soln\.ts/, "demo"],
+    [/Ex1\.ts/, "demo"],
     [/Ex1\.ts/, "exercise"],
     [/serve\.ts/, "web", "--web-port=0"],
   ];
@@ -66,7 +65,7 @@ test("Ctrl+C ends every other task, and leaves no process", async () => {
       return program.test((await processesAt(terminal)).join("\n"));
     });
     await terminal.type(CTRL_C);
-    await endAtTerminal(terminal);
+    assertEquals(await endAtTerminal(terminal), 130);
   }));
 }, reason);
 

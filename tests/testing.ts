@@ -1,9 +1,4 @@
-/**
- * Runs the scripts for their tests as a user does: as processes, with the flags
- * of deno.json's tasks and no other permission.
- *
- * @module
- */
+/** Runs programs as a user does, the scripts with the permissions of their tasks. @module */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
@@ -18,8 +13,10 @@ const DEADLINE = 30_000; // of every wait, in milliseconds
 export const canRun: boolean =
   Deno.permissions.querySync({ name: "run" }).state === "granted";
 
-/** Whether this system has POSIX signals and a shell. */
-export const isPosix: boolean = Deno.build.os !== "windows";
+const { os } = Deno.build;
+/** Why a test cannot run on this system, if so. */
+export const notLinux = os === "linux" ? undefined : "only on Linux";
+export const notPosix = os !== "windows" ? undefined : "not on Windows";
 
 /** Registers a test that starts processes. If it cannot run, it is ignored, with the reason in its name. */
 export function test(
@@ -34,7 +31,7 @@ export function test(
 
 /** Returns why to ignore a test that needs a program that is not installed. */
 export async function reasonWithout(program: string) {
-  if (!canRun || !isPosix) return "not on Windows"; // or as `test` says
+  if (!canRun || notPosix) return notPosix; // `test` says why
   const path = await output("sh", "-c", 'command -v "$0"', program);
   return path === "" ? `${program} is not installed` : undefined;
 }
