@@ -14,8 +14,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { Buffer } from "node:buffer";
-import config from "./deno.json" with { type: "json" };
-import framing from "./framing.ts" with { type: "text" };
 import {
   type BinaryData,
   type Bytes,
@@ -85,7 +83,8 @@ const FORMS: Record<string, Decode> = {
   async *"FrameReader.next"(chunks, options) {
     const frames = new FrameReader(sourceOf(chunks), options);
     while (await frames.fill()) {
-      while (frames.next()) yield frames.bytes.slice(frames.start, frames.end);
+      // With `if`, `fill` must not read while a whole frame waits.
+      if (frames.next()) yield frames.bytes.slice(frames.start, frames.end);
     }
   },
   FrameDecoderStream: (chunks, options) =>
@@ -228,9 +227,7 @@ const DOORS: Record<
   FrameReader: (data, options) =>
     textOf(new FrameReader(ReadableStream.from([data]), options)),
   FrameDecoderStream: (data, options) =>
-    textOf(
-      ReadableStream.from([data]).pipeThrough(new FrameDecoderStream(options)),
-    ),
+    textThrough(new FrameDecoderStream(options), data),
   encodeFrame: (data, options) => toText(encodeFrame(data, options)),
   async FrameWriter(data, options) {
     const sink = sinkOf();
@@ -240,9 +237,7 @@ const DOORS: Record<
     return toText(join(sink.writes));
   },
   FrameEncoderStream: (data, options) =>
-    textOf(
-      ReadableStream.from([data]).pipeThrough(new FrameEncoderStream(options)),
-    ),
+    textThrough(new FrameEncoderStream(options), data),
 };
 
 for (const [name, enter] of Object.entries(DOORS)) {
@@ -290,12 +285,9 @@ for (const [name, enter] of Object.entries(DOORS)) {
 
 const reset = new Error("reset");
 
-/** How a source or a sink fails: with an error, or a count that is impossible for 13 bytes. */
+/** How a source or a sink fails: with an error, or an impossible count of bytes. */
 const FAULTS = [
   () => Promise.reject(reset),
-  (): never => {
-    throw reset;
-  },
   ...[0, -1, 0.5, NaN, Infinity, 2 ** 40, undefined, true, "3", {}]
     .map((count) => () => Promise.resolve(count as number)),
 ];
@@ -330,16 +322,14 @@ Deno.test("FrameDecoder throws its first error for good, after the payloads, and
 });
 
 Deno.test("FrameReader fails for good, after it has delivered what arrived whole", async () => {
-  const tooMany = (room: Uint8Array) => Promise.resolve(room.length + 1);
-  const bad = ["x", "9999999999", "3         t"];
-  for (const fault of [...FAULTS, tooMany, ...bad]) {
+  for (const fault of [...FAULTS, "x", "9999999999", "3         t"]) {
     const [rest, fail] = typeof fault === "string" ? [fault] : ["", fault];
     const stream = toBytes("3         one3         two" + rest);
     // After the fault, the source would go on.
     const source = sourceOf(fail ? [stream, encodeFrame("lost")] : [stream]);
     let reads = 0;
     const frames = new FrameReader({
-      read: (room) => ++reads === 2 && fail ? fail(room) : source.read(room),
+      read: (room) => ++reads === 2 && fail ? fail() : source.read(room),
     });
     const { chunks, error } = await collect(frames);
     assertEquals(chunks.map(toText), ["one", "two"]);
@@ -358,9 +348,7 @@ Deno.test("FrameReader fails for good, after it has delivered what arrived whole
 });
 
 Deno.test("FrameWriter fails for good with its sink, and writes nothing after half a frame", async () => {
-  const more = () => Promise.resolve(9);
-  const none = () => Promise.resolve(null as unknown as number);
-  for (const fail of [...FAULTS, more, none]) {
+  for (const fail of FAULTS) {
     const writes: string[] = [];
     const frames = new FrameWriter({
       // After the fault, the sink would go on.
@@ -448,26 +436,14 @@ Deno.test("FrameReader loses nothing if its loops are left, and does not close i
   }
 });
 
-Deno.test("FrameReader.fill reads nothing while a whole frame waits", async () => {
-  const { source, arrive } = slowSource();
-  const frames = new FrameReader(source);
-  const filling = frames.fill();
-  assert(frames.fill() === filling);
-  await arrive("3         one3         two3   ");
-  for (const text of ["one", "two"]) {
-    assertEquals([await frames.fill(), frames.next()], [true, true]);
-    const { bytes, start, end } = frames;
-    assertEquals(toText(bytes.subarray(start, end)), text);
-  }
-  assertEquals([await frames.fill(), frames.next()], [true, false]);
-  const next = frames.fill();
-  await arrive("      ");
-  assertEquals([await next, frames.next()], [true, false]);
-});
-
 Deno.test("FrameReader.read stops waiting when its signal aborts, and the next call returns what arrives later", async () => {
-  const { source, arrive } = slowSource();
-  const frames = new FrameReader(source);
+  const { readable, writable } = new TransformStream<Uint8Array>();
+  const writer = writable.getWriter();
+  const arrive = (text: string) => {
+    writer.write(toBytes(text));
+    return aWhile();
+  };
+  const frames = new FrameReader(readable);
   for (const part of ["", "3     ", "    on"]) {
     const controller = new AbortController();
     const reading = frames.read({ signal: controller.signal });
@@ -516,6 +492,7 @@ Deno.test("FrameReader refuses a read during another, so that none overtakes it"
   const iterator = frames[Symbol.asyncIterator]();
   for (const text of ["one", "two"]) {
     const reading = frames.read();
+    assert(frames.fill() === frames.fill(), "Both wait for the same read");
     await assertRejects(() => frames.read(), TypeError);
     await assertRejects(() => iterator.next(), TypeError);
     // Runs when the bytes are there, and before the read goes on.
@@ -673,27 +650,23 @@ for (const Stream of [FrameEncoderStream, FrameDecoderStream]) {
   });
 }
 
-Deno.test("framing.ts imports nothing, says its version, and can be imported without Web Streams", async () => {
-  const code = framing.replaceAll(/\/\*\*.*?\*\/|\/\/.*?$/gms, "");
-  assertEquals(code.match(/\b(import|require|Deno|process|Buffer)\b/g), null);
-  assert(framing.includes(`Version ${config.version} of \`${config.name}\``));
+Deno.test("framing.ts can be imported without Web Streams", async () => {
   const { TransformStream } = globalThis;
   Reflect.deleteProperty(globalThis, "TransformStream");
   try {
     const { FrameDecoder } = await import("./framing.ts#alone");
-    assertEquals(new FrameDecoder().push(encodeFrame("hi")).map(toText), [
-      "hi",
-    ]);
+    const payloads = new FrameDecoder().push(encodeFrame("hi"));
+    assertEquals(payloads.map(toText), ["hi"]);
   } finally {
     globalThis.TransformStream = TransformStream;
   }
 });
 
 /** Returns a stream of good and bad parts, cut at random, the same for the same seed. */
-function anyStream(seed: number, longest = 300_000) {
+function anyStream(seed: number) {
   const random = randomOf(seed);
   const parts = Array.from({ length: random(7) }, () => {
-    if (random(30) > 0) return encodeFrame(anyPayload(random, longest));
+    if (random(30) > 0) return encodeFrame(anyPayload(random, 300_000));
     return Uint8Array.from({ length: random(13) }, () => anyDigit(random));
   });
   const stream = join(parts);
@@ -789,19 +762,6 @@ async function* iterableOf(chunks: Uint8Array[]) {
   }
 }
 
-/** Returns a source whose bytes arrive when they are told to. */
-function slowSource() {
-  const { readable, writable } = new TransformStream<Uint8Array>();
-  const writer = writable.getWriter();
-  return {
-    source: readable,
-    async arrive(text: string) {
-      writer.write(toBytes(text));
-      await aWhile();
-    },
-  };
-}
-
 /** Returns a sink that takes at most `most` bytes with each write. */
 function sinkOf(most = Infinity) {
   const writes: Uint8Array[] = [];
@@ -828,6 +788,13 @@ async function collect(stream: AsyncIterable<Uint8Array>, isSlow = false) {
     error = reason;
   }
   return { chunks, error };
+}
+
+function textThrough(
+  stream: TransformStream<BinaryData, Bytes>,
+  data: BinaryData,
+): Promise<string> {
+  return textOf(ReadableStream.from([data]).pipeThrough(stream));
 }
 
 async function textOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
