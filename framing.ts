@@ -427,7 +427,7 @@ export class FrameReader implements AsyncIterable<Bytes> {
   #error: { reason: unknown } | undefined;
   #filling: Promise<boolean> | undefined; // The read from the source that is under way
   #isReading = false;
-  #wake = () => {}; // Ends the waiting of `read`
+  #wake = () => {}; // Ends the waiting of a `read` with a signal
 
   /** Constructs a reader of one connection, or of one iterable of chunks. */
   constructor(
@@ -461,21 +461,13 @@ export class FrameReader implements AsyncIterable<Bytes> {
     signal?.throwIfAborted();
     if (this.#isReading) throw new TypeError("Cannot read: a read is pending");
     this.#isReading = true;
-    const abort = () => this.#wake();
-    signal?.addEventListener("abort", abort);
     try {
       while (!this.next()) {
         if (this.#hasEnded) return null;
-        const woken = new Promise<void>((resolve) => this.#wake = resolve);
-        // One reaction for each fill, however many reads stop waiting for it. If it
-        // fails, `next` throws.
-        if (this.#filling === undefined) this.fill().catch(() => {});
-        await woken;
-        signal?.throwIfAborted();
+        await (signal ? this.#fillUntil(signal) : this.fill());
       }
       return this.#take();
     } finally {
-      signal?.removeEventListener("abort", abort);
       this.#isReading = false;
     }
   }
@@ -521,6 +513,19 @@ export class FrameReader implements AsyncIterable<Bytes> {
   /** Where the current payload ends in `bytes`, exclusive. */
   get end(): number {
     return this.#end;
+  }
+
+  /** Waits for a fill, or throws when the signal aborts. */
+  async #fillUntil(signal: AbortSignal): Promise<void> {
+    const woken = new Promise<void>((resolve) => this.#wake = resolve);
+    const abort = () => this.#wake();
+    signal.addEventListener("abort", abort);
+    // One reaction for each fill, however many reads stop waiting for it. If it
+    // fails, `next` throws.
+    if (this.#filling === undefined) this.fill().catch(() => {});
+    await woken;
+    signal.removeEventListener("abort", abort);
+    signal.throwIfAborted();
   }
 
   /** Goes on to the next payload. Returns `false` if it is partial or bad. */
@@ -620,12 +625,10 @@ function readerOf(chunks: AsyncIterable<BinaryData>): ByteReader {
   };
 }
 
-/** Returns `count`, or throws unless it is an integer from 1 to `most`. */
-function checkCount(count: number, most: number, who: string): number {
-  if (Number.isInteger(count) && count > 0 && count <= most) return count;
-  throw new TypeError(
-    `Cannot go on: ${who} returned ${count} of ${most} bytes`,
-  );
+/** Returns `count`, or throws unless it is an integer from 1 to `max`. */
+function checkCount(count: number, max: number, who: string): number {
+  if (Number.isInteger(count) && count > 0 && count <= max) return count;
+  throw new TypeError(`Cannot go on: ${who} returned ${count} of ${max} bytes`);
 }
 
 /** A sink of bytes that may take fewer than it is given, such as a `Deno.Conn` or a `Deno.FsFile`. */
@@ -856,10 +859,7 @@ const QUEUE = 8 * 1024;
  *   .pipeThrough(new FrameEncoderStream())
  *   .pipeThrough(new FrameDecoderStream());
  *
- * const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
- * for await (const payload of payloads) {
- *   console.log(utf8.decode(payload)); // Hello, then !
- * }
+ * for await (const { length } of payloads) console.log(length); // 5, then 1
  * ```
  */
 export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
