@@ -23,11 +23,11 @@ const ROOT = new URL("../", import.meta.url);
 export async function buildPage(
   live?: { stream: string; address: string },
 ): Promise<{ html: string; policy: string }> {
-  const modules = new Map<string, Module>();
+  const modules = new Map<string, string>();
   await addModule("web/worker.ts", modules);
   const inWorker = modules.size; // These run in the page and in its Workers.
   await addModule("web/page.ts", modules);
-  const scripts = Array.from(modules.values(), ({ text }) => text);
+  const scripts = Array.from(modules.values());
   const style = await read("web/page.css");
   const soln = await readLoop();
   const ex1 = { ...soln, line: "received = new Uint8Array();" };
@@ -61,53 +61,38 @@ export async function buildPage(
   return { html, policy };
 }
 
-/** A module as a script of the page, and what it exports. */
-interface Module {
-  text: string;
-  names: string[];
-}
-
 /** An import of values, when those of types are gone. */
 const IMPORT = /^import \{([\w\s,]*)\} from "(\.[^"]+)";/gm;
 
 /** The exports that the project uses. */
 const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
 
-/** Adds a module to others, after those that it imports. */
+/** Adds a module as a script of the page, after those that it imports. */
 export async function addModule(
   path: string,
-  modules: Map<string, Module>,
+  modules: Map<string, string>,
   readSource = read,
 ): Promise<void> {
   try {
     let code = stripTypeScriptTypes(await readSource(path));
-    for (const [text, list, from] of code.matchAll(IMPORT)) {
+    for (const [text, names, from] of code.matchAll(IMPORT)) {
       const { href } = new URL(from, new URL(path, ROOT));
       const other = href.slice(ROOT.href.length);
-      modules.set(path, { text: "", names: [] }); // for imports in a circle
       if (!modules.has(other)) await addModule(other, modules, readSource);
-      for (const name of list.match(/\w+/g) ?? []) {
-        if (modules.get(other)?.names.includes(name)) continue;
-        throw new Error(`${other} does not export ${name} before`);
-      }
-      code = code.replace(text, `const {${list}} = modules["${other}"];`);
+      code = code.replace(text, `const {${names}} = modules["${other}"];`);
     }
-    const names: string[] = [];
-    code = code.replace(EXPORT, (_, declaration, name) => {
-      names.push(name);
-      return declaration;
-    });
+    const exported = Array.from(code.matchAll(EXPORT), ([, , name]) => name);
+    code = code.replace(EXPORT, "$1");
     const text =
       `"use strict"; (self.modules ??= {})["${path}"] = (() => {${code}
-return { ${names.join(", ")} };
+return { ${exported.join(", ")} };
 })();
 //# sourceURL=${path}
 `;
     new Script(text); // throws if it holds an import or export still
     const [found] = /\bimport\(|<\/script|<!--/i.exec(text) ?? [];
     if (found !== undefined) throw new Error(`It holds ${found}`);
-    modules.delete(path); // The order is that in which modules are complete.
-    modules.set(path, { text, names });
+    modules.set(path, text);
   } catch (error) {
     throw new Error(`Cannot add ${path}: ${(error as Error).message}`);
   }

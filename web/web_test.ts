@@ -56,12 +56,10 @@ test("a client is told what its line does", async () => {
   const cases: [line: string, printed: number, lost: number, says?: RegExp][] =
     [
       [SOLVED, 20, 0],
-      ["received = new Uint8Array(received.subarray(end))", 20, 0],
       [LUCKY, 20, 0],
       [UNSOLVED, 1, 9, /^·The·time·.* 48 /],
       ["received = received.subarray(end + 1);", 1, 1, /^9········T.* 40 /],
       ["received = received.subarray(end - 1);", 1, 0, /^029·······.* 38 /],
-      ["received = received.subarray(HEADER_LENGTH);", 1, 0, /^The·time·i/],
       ["received = buffer.subarray(7);", 1, 0, /^me·is·179·/],
       ["received = new Uint8Array(9).fill(65);", 1, 0, /^A+·\D*$/],
       ["received.subarray(end);", 1, 0, /again/],
@@ -69,7 +67,6 @@ test("a client is told what its line does", async () => {
       ["recieved = received.subarray(end);", 1, 0, /recieved is not defined/],
       ["received = received.splice(end);", 1, 0, /splice is not a function/],
       ["received = [];", 1, 0, /Array/],
-      ["received = undefined;", 1, 0, /undefined/],
     ];
   for (const [line, printed, lost, says] of cases) {
     const result = await runLine(line, "fast", 16);
@@ -115,7 +112,6 @@ Deno.test("the page is not built from what it would not run", async () => {
         {
           "a.ts": source,
           "b/b.ts": "export const x: number = 1;\nexport function* y() {}",
-          "b/circle.ts": 'import { a } from "../a.ts";\nexport const x = a;',
         }[path]!,
       ));
     return Array.from(modules.keys());
@@ -125,8 +121,6 @@ Deno.test("the page is not built from what it would not run", async () => {
   const bad = [
     'import b from "./b/b.ts";',
     'import { x as y } from "./b/b.ts";',
-    'import { z } from "./b/b.ts";',
-    'import { x } from "./b/circle.ts";\nexport const a = x;',
     'import { x } from "@std/assert";',
     'const b = () => import("./b/b.ts");',
     "export let x = 1;",
