@@ -119,21 +119,14 @@ export class Client {
   /** Settles when the script asks for its next read, or has ended. */
   #resting = new Promise<void>((resolve) => this.#rest = resolve);
 
-  /** Starts a script that asks for `chunk` bytes a read. `onPrint` is called before each line, which may be an endless loop. */
-  constructor(
-    program: Program,
-    chunk: number,
-    onPrint = (_reaction: Reaction) => {},
-  ) {
+  /** Starts a script that asks for `chunk` bytes a read. */
+  constructor(program: Program, chunk: number) {
     const connection = { read: (buffer: Uint8Array) => this.#read(buffer) };
     this.#script = program({
       Deno: { connect: () => Promise.resolve(connection) },
       HEADER_LENGTH,
       decodeHeader: (bytes: Uint8Array) => this.#decode(bytes),
-      print: (message: Uint8Array) => {
-        this.#print(message);
-        onPrint(this.#reaction);
-      },
+      print: (message: Uint8Array) => this.#print(message),
       chunk,
       concat,
       utf8,
@@ -272,18 +265,13 @@ export class Client {
 /** What a line does that is no error of JavaScript's. */
 class Mistake extends Error {}
 
-/** Returns what is wrong with the line, in the words of Chromium or Firefox, and what to think about. */
+/** Returns what is wrong with the line, in the browser's words if it is an error of JavaScript's. */
 function explain(error: unknown): string {
   if (error instanceof Mistake) return error.message;
   const text = `${error}`.replace(/^\w*Error: |\.$/g, "").slice(0, 100);
-  const hint = /is not defined/.test(text)
-    ? ". The line can use received and end"
-    : /before initialization|lexical declaration/.test(text)
-    ? ". const and let make a new variable, and the loop needs the old one"
-    : /is not a function/.test(text)
-    ? ". received is a Uint8Array, neither an array nor a text"
-    : "";
-  return `stops with an error: ${text}${hint}`;
+  const isDeclared = /before initialization|lexical declaration/.test(text);
+  const hint = ". const and let make a new variable: use the one that is there";
+  return `stops with an error: ${text}${isDeclared ? hint : ""}`;
 }
 
 /** Joins two arrays, as the scripts do. */

@@ -68,7 +68,7 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
 
   #fail(failure: string): void {
     const notes = [{ kind: "bad", text: `✗ ${failure}` } as const];
-    this.last = { ...this.last, notes: this.last.notes.concat(notes), failure };
+    this.last = { ...this.last, notes, steps: [], failure };
     this.end();
   }
 
@@ -95,12 +95,8 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
         resolve(undefined);
       };
       this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-        if (data.progress !== undefined) {
-          this.last = data.progress;
-        } else {
-          clearTimeout(timer);
-          resolve(data);
-        }
+        clearTimeout(timer);
+        resolve(data);
       };
       this.#worker.postMessage(question);
     });

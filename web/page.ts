@@ -118,8 +118,8 @@ class Stream {
   tell(): void {
     run.ariaDisabled = step.ariaDisabled = `${this.#end !== undefined}`;
     if (this.#trouble === "") {
-      find("ex1-tally").textContent = tally(this.#ex1.last);
-      find("soln-tally").textContent = tally(this.#soln.last);
+      find("ex1-tally").textContent = tally(this.#ex1);
+      find("soln-tally").textContent = tally(this.#soln);
     }
     const text = visible(this.#describe());
     // A screen reader reads the line out when it changes.
@@ -142,7 +142,7 @@ class Stream {
 
   /** Returns how a stream has ended that the server has closed, or that cannot be read. */
   #describeEnd(): string {
-    const [{ messages }, soln] = [this.#ex1.last, this.#soln.last];
+    const soln = this.#soln.last;
     if (this.#bytes === 0) {
       return `The stream ended without a byte. ${QUESTION}`;
     }
@@ -153,8 +153,8 @@ class Stream {
       const part = count(soln.kept.length);
       return `The stream ended inside a message, after ${part} of it.`;
     }
-    const total = count(messages, "message");
-    return `The stream has ended. Your client has ${total}, 01Soln has ${soln.messages}. What if a read brings more, or less?`;
+    const [left, right] = [tally(this.#ex1), tally(this.#soln)];
+    return `The stream has ended. Your client: ${left}. 01Soln: ${right}. What if a read brings more, or less?`;
   }
 
   /** Connects to the live stream. Tells the trouble until there is one. */
@@ -247,31 +247,31 @@ class Stream {
 function drawRead(cell: Element, pieces: Piece[]): void {
   const caption = element("p", "caption");
   caption.ariaHidden = "true"; // A screen reader has it from the bytes.
+  const drawn = element("div", "read");
   for (const piece of pieces) {
-    caption.append(element("span", colorOf(piece), labelOf(piece)));
+    const { part, frame, arrived, total, bytes } = piece;
+    const label = part === "invalid"
+      ? "not a header"
+      : `${part} ${frame}, ${arrived} of ${total}`;
+    drawn.append(drawCells(bytes, colorsOf([piece]), label));
+    caption.append(element("span", colorsOf([piece])[0], label));
   }
-  cell.append(element("div", "read", ...pieces.map(drawPiece)), caption);
+  cell.append(drawn, caption);
 }
 
-function drawPiece(piece: Piece): HTMLElement {
-  return drawCells(piece.bytes, colorOf(piece), labelOf(piece));
-}
-
-/** Returns the class of a part of a frame. */
-function colorOf({ part, frame }: Piece): string {
-  return part === "header" && frame % 2 === 0 ? "next" : part;
-}
-
-function labelOf({ part, frame, arrived, total }: Piece): string {
-  if (part === "invalid") return "not a header";
-  return `${part} ${frame}, ${arrived} of ${total}`;
+/** Returns the class of each byte of a read. */
+function colorsOf(pieces: Piece[]): string[] {
+  return pieces.flatMap(({ part, frame, bytes }) => {
+    const color = part === "header" && frame % 2 === 0 ? "next" : part;
+    return Array<string>(bytes.length).fill(color);
+  });
 }
 
 /** Draws bytes as cells that a screen reader reads as one thing. */
-function drawCells(bytes: Uint8Array, color: string, label: string) {
+function drawCells(bytes: Uint8Array, colors: string[], label: string) {
   const texts = cells(bytes);
   const drawn = element("span", "cells");
-  drawn.append(...texts.map((text) => element("span", color, text)));
+  drawn.append(...texts.map((text, i) => element("span", colors[i], text)));
   drawn.setAttribute("role", "img");
   drawn.ariaLabel = `${label}: ${texts.join("")}`;
   return drawn;
@@ -295,11 +295,13 @@ function drawClient(cell: Element, pieces: Piece[], reaction?: Reaction): void {
       const mark = kind === "message" ? "✓ " : "";
       const shown = visible(text).slice(0, MAX_TEXT);
       const note = element("p", kind, `${mark}${shown} `);
-      if (kind === "keeps") {
-        note.append(...lastOf(pieces, bytes!.length).map(drawPiece));
-      } else if (bytes !== undefined) {
-        const color = kind === "has" ? colorOf(pieces[0]) : "invalid";
-        note.append(drawCells(bytes, color, "bytes"));
+      if (bytes !== undefined) {
+        // What a client keeps is the end of the read. A header ends in its first piece.
+        const read = colorsOf(pieces);
+        const colors = kind === "keeps"
+          ? read.slice(-bytes.length)
+          : Array(bytes.length).fill(kind === "has" ? read[0] : "invalid");
+        note.append(drawCells(bytes, colors, "bytes"));
       } else if (needs !== undefined) {
         const bar = element("progress", "");
         Object.assign(bar, { value: reaction?.kept.length, max: needs });
@@ -311,19 +313,9 @@ function drawClient(cell: Element, pieces: Piece[], reaction?: Reaction): void {
   );
 }
 
-/** Returns the pieces of the last bytes of a read. */
-function lastOf(pieces: Piece[], length: number): Piece[] {
-  let skipped = -length;
-  for (const { bytes } of pieces) skipped += bytes.length;
-  return pieces.flatMap((piece) => {
-    const bytes = piece.bytes.subarray(Math.max(0, skipped));
-    skipped -= piece.bytes.length;
-    return bytes.length > 0 ? [{ ...piece, bytes }] : [];
-  });
-}
-
-/** Returns in words how far a client is. */
-function tally({ messages, lost, failure }: Reaction): string {
+/** Returns in words how far a client is. What a stopped one has printed in its last read is not known. */
+function tally({ isStopped, last: { messages, lost, failure } }: Learner) {
+  if (isStopped) return "stopped";
   const end = failure === undefined ? "" : ", then an error";
   const thrown = lost > 0 && end === "" ? `, ${count(lost)} lost` : "";
   return count(messages, "message") + thrown + end;

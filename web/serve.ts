@@ -18,6 +18,9 @@ const MAX_READ = 4096;
 /** The most requests of a page that may wait for an answer. */
 const MAX_WAITING = 16;
 
+const USAGE =
+  "use --hostname and --port of the server, and --web-port of the page, 0 for any free one";
+
 /** Answers one request of a browser. */
 async function handle(request: Request): Promise<Response> {
   // A page of another site may reach this program by a name of its own.
@@ -134,20 +137,9 @@ function fail(message: string, code = 1): never {
 
 const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {
   string: ["hostname", "port", "web-port"],
-  boolean: ["help"],
-  alias: { h: "help" },
   default: { hostname: "127.0.0.1", port: "9092", "web-port": "8000" },
-  unknown: (arg) => fail(`unknown argument "${arg}". The flags: --help`, 2),
+  unknown: (arg) => fail(`unknown argument "${arg}": ${USAGE}`, 2),
 });
-if (flags.help) {
-  console.log(`Serves the page of the lesson, with a stream of streamServer.ts.
-
-  --hostname <HOST>  the server's address (default: 127.0.0.1)
-  --port <PORT>      its port (default: 9092)
-  --web-port <PORT>  the page's port, 0 for any free one (default: 8000)
-  -h, --help         print this help`);
-  Deno.exit();
-}
 const { hostname } = flags;
 const port = toPort("port", 1);
 const address = `${hostname.replace(/.*:.*/, "[$&]")}:${port}`;

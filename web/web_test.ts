@@ -105,30 +105,19 @@ test("the page is one file with no address but its own stream", async () => {
 });
 
 Deno.test("the page is not built from what it would not run", async () => {
-  const build = async (source: string) => {
-    const modules = new Map();
-    await addModule("a.ts", modules, (path) =>
-      Promise.resolve(
-        {
-          "a.ts": source,
-          "b/b.ts": "export const x: number = 1;\nexport function* y() {}",
-        }[path]!,
-      ));
-    return Array.from(modules.keys());
-  };
-  const good = 'import {\n  type A,\n  x,\n  y,\n} from "./b/b.ts";\nx;';
-  assertEquals(await build(good), ["b/b.ts", "a.ts"]);
   const bad = [
-    'import b from "./b/b.ts";',
-    'import { x as y } from "./b/b.ts";',
+    'import { x as y } from "./b.ts";',
     'import { x } from "@std/assert";',
-    'const b = () => import("./b/b.ts");',
+    'const b = () => import("./b.ts");',
     "export let x = 1;",
     "enum E { x }",
     'const x = "</script>";',
   ];
   for (const source of bad) {
-    await assertRejects(() => build(source), Error, "a.ts");
+    const read = (path: string) =>
+      Promise.resolve(path === "a.ts" ? source : "export const x = 1;");
+    const building = () => addModule("a.ts", new Map(), read);
+    await assertRejects(building, Error, "a.ts");
   }
 });
 
@@ -232,10 +221,10 @@ const steps: Record<string, Step> = {
     await browser.says(/byte 48/);
     assertEquals(await browser.get("reads.rows.length"), 4);
     await browser.get("pace.value = 60, run.click()");
-    await browser.says(/ended\. .* 1 message, .* 20\./);
+    await browser.says(/ended\. .* 1 message, .* 20 /);
     assertEquals(await browser.text("#soln-line"), "");
     await type(browser, SOLVED);
-    await browser.says(/ended\. .* 20 messages, .* 20\./);
+    await browser.says(/ended\. .* 20 messages\. .* 20 /);
     await browser.says(/deno task exercise/, "#result");
     assertEquals(await browser.text("#soln-line"), SOLVED);
   },
@@ -310,7 +299,7 @@ const steps: Record<string, Step> = {
     await using server = startScript("server", args);
     await browser.says(/byte 48/);
     await browser.get("run.click()");
-    await browser.says(/ended\. .* 1 message, .* 20\./);
+    await browser.says(/ended\. .* 1 message, .* 20 /);
     const sent = server.stdout.lines.filter((line) => /^29/.test(line));
     const shown = await browser.text("#reads");
     for (const line of sent) assert(shown.includes(line.slice(10)), line);

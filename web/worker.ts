@@ -17,8 +17,6 @@ export interface Question {
 export interface Answer {
   reaction?: Reaction;
   results?: Results;
-  /** What the client has done so far, before the answer. */
-  progress?: Reaction;
 }
 
 /** How a client does with every read size. */
@@ -32,11 +30,7 @@ export interface Results {
 /** Answers the page, for a client that asks for `chunk` bytes a read. */
 export function serve(program: Program, chunk: number): void {
   const page = self as unknown as Worker;
-  const client = new Client(
-    program,
-    chunk,
-    (progress) => page.postMessage({ progress }),
-  );
+  const client = new Client(program, chunk);
   page.onmessage = async ({ data }: MessageEvent<Question>) => {
     const reaction = data.read && await client.read(data.read);
     const results = data.trial && await tryAll(program, data.trial);
