@@ -822,7 +822,6 @@ export class FrameEncoderStream
         }
         if (waiting === 0 || frames.isFull) return frames.flush();
       },
-      flush: () => frames.flush(),
     }, {
       highWaterMark: QUEUE,
       // Called once for each `write`.
