@@ -29,11 +29,9 @@ const KIB = 1024;
 type Decode = (chunks: Uint8Array[]) => number | Promise<number>;
 
 // Imported here and not above, so that only this command fetches packages.
-const load = async (name: string) => (await import(`npm:${name}`)).default;
-const lengthPrefixed = await load("length-prefixed-stream@2.0.0");
-const frameStream = await load("frame-stream@4.0.1");
-const itPackage = "npm:it-length-prefixed@11.0.1";
-const itLengthPrefixed = await import(itPackage);
+const load = (name: string) => import(`npm:${name}`);
+const lengthPrefixed = (await load("length-prefixed-stream@2.0.0")).default;
+const itLengthPrefixed = await load("it-length-prefixed@11.0.1");
 
 const inputs: [string, number, number, number][] = [
   ["2000 x 29 B in chunks of 16 B", 29, 2000, 16],
@@ -88,15 +86,6 @@ for (const [group, length, count, chunk] of inputs) {
   const pumpPrefixed: Decode = (chunks) =>
     pump(lengthPrefixed.decode(), chunks);
   add("npm length-prefixed-stream", pumpPrefixed, varint(length));
-  // For payloads of many chunks, its time is quadratic.
-  if (length / chunk < 1000) {
-    const uint32 = Uint8Array.of(0, length >>> 16, length >>> 8, length);
-    add(
-      "npm frame-stream",
-      (chunks) => pump(frameStream.decode(), chunks),
-      uint32,
-    );
-  }
   const iterate: Decode = (chunks) => {
     let bytes = 0;
     for (const payload of itLengthPrefixed.decode(chunks)) {
