@@ -111,8 +111,9 @@ export class Client {
   #printable = 0;
   /** How many bytes the message has that it waits for. */
   #needs = HEADER_LENGTH;
-  /** Whether it has kept its place, and whether it holds the last bytes of the stream. */
-  #hasPlace = true;
+  /** Whether its line has left the bytes after each message, and only these. */
+  hasPlace = true;
+  /** Whether it holds the last bytes of the stream. */
   #isInStream = true;
   #deliver = (_read: Uint8Array) => {};
   #rest = () => {};
@@ -191,7 +192,7 @@ export class Client {
     const step = this.#reaction.steps.at(-1);
     if (step === undefined || step.after !== undefined) return;
     const after = step.after = received.slice();
-    this.#hasPlace &&= isRight(step);
+    this.hasPlace &&= isRight(step);
     this.#isInStream &&= endsWith(step.before, after);
     const start = step.before.length - after.length;
     const lost = start - step.end;
@@ -249,7 +250,7 @@ export class Client {
     if (error instanceof FramingError) {
       const bytes = kept.slice(0, HEADER_LENGTH);
       this.#note("bad", "takes for a header", { bytes });
-      const what = this.#hasPlace ? "cannot go on" : "has lost its place";
+      const what = this.hasPlace ? "cannot go on" : "has lost its place";
       const at = this.#bytes - kept.length;
       const where = this.#isInStream ? `at byte ${at}` : "this";
       const isLong = error.code === "FRAME_TOO_LARGE";

@@ -9,7 +9,7 @@
 
 import { type Code, NOTHING, programText, type Reaction } from "./clients.ts";
 import type { Delivery } from "./simulation.ts";
-import type { Answer, Question, Results } from "./worker.ts";
+import type { Answer, Question } from "./worker.ts";
 
 // deno-lint-ignore no-explicit-any
 const policy = (self as any).trustedTypes?.createPolicy("client", {
@@ -25,7 +25,6 @@ export class Learner {
   /** Resolves to whether the client runs, as its line may not be JavaScript. */
   readonly ready: Promise<boolean>;
   readonly #worker: Worker;
-  #answer: Promise<Answer | undefined>;
   #stop = () => {};
 
   /** Starts a client that asks for `chunk` bytes a read. */
@@ -40,8 +39,7 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
       const [, error] = /SyntaxError: (.*)/.exec(event.message) ?? [];
       this.#fail(`is not JavaScript yet${error ? `: ${error}` : ""}`);
     };
-    this.#answer = this.#ask({}, 30_000);
-    this.ready = this.#answer.then((answer) => {
+    this.ready = this.#ask({}, 30_000).then((answer) => {
       URL.revokeObjectURL(url);
       this.#worker.onerror = null;
       return answer !== undefined;
@@ -51,13 +49,17 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
   /** Returns what the client does with a read, or `undefined` if it has failed before. */
   async read(read: Uint8Array): Promise<Reaction | undefined> {
     if (this.last.failure !== undefined) return undefined;
-    const answer = await this.#askNext({ read }, 1000);
-    return this.last = answer?.reaction ?? this.last;
+    if (await this.ready) {
+      const answer = await this.#ask({ read }, 1000);
+      this.last = answer?.reaction ?? this.last;
+    }
+    return this.last;
   }
 
-  /** Returns how the client does with every read size, or `undefined` if it comes to no end. */
-  async try(trial: Delivery): Promise<Results | undefined> {
-    return (await this.#askNext({ trial }, 3000))?.results;
+  /** Returns how many of the 20 messages the client gets with each read size, or `undefined` if it comes to no end. */
+  async try(trial: Delivery): Promise<number[] | undefined> {
+    if (!await this.ready) return undefined;
+    return (await this.#ask({ trial }, 3000))?.messages;
   }
 
   /** Ends the Worker. */
@@ -72,32 +74,19 @@ modules["web/worker.ts"].serve(${programText(code)}, ${chunk});`;
     this.end();
   }
 
-  /** Asks a question when the one before it is answered. */
-  #askNext(question: Question, limit: number): Promise<Answer | undefined> {
-    return this.#answer = this.#answer.then((answer) =>
-      answer && this.#ask(question, limit)
-    );
-  }
-
   /** Asks the Worker. Resolves to `undefined` if it has ended, or has to be stopped after `limit` milliseconds. */
   #ask(question: Question, limit: number): Promise<Answer | undefined> {
     return new Promise((resolve) => {
-      const stop = () => {
+      const timer = setTimeout(() => {
         this.isStopped = true;
         this.#fail("does not come to an end, and was stopped after 1 s");
-      };
-      // In two halves: after the computer has slept, only the first is over.
-      let timer = setTimeout(() => {
-        timer = setTimeout(stop, limit / 2);
-      }, limit / 2);
-      this.#stop = () => {
+      }, limit);
+      const settle = (answer?: Answer) => {
         clearTimeout(timer);
-        resolve(undefined);
+        resolve(answer);
       };
-      this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-        clearTimeout(timer);
-        resolve(data);
-      };
+      this.#stop = settle;
+      this.#worker.onmessage = ({ data }) => settle(data);
       this.#worker.postMessage(question);
     });
   }

@@ -35,13 +35,13 @@ export const MESSAGES = {
 
 /** A connection to a server. */
 export class Simulation {
+  /** The frames that are not sent yet, and when the next one is, in milliseconds. */
   readonly #frames: Uint8Array[];
-  /** The time between two messages, in milliseconds. */
+  #due = 0;
   readonly #interval: number;
+  /** The bytes that are sent and not read yet. */
+  readonly #sent: number[] = [];
   #time = 0;
-  /** How many bytes have been read of the first frame. */
-  #read = 0;
-  #sent = 0;
 
   constructor(server: Delivery["server"]) {
     this.#frames = MESSAGES[server].map((text) => encodeFrame(text));
@@ -50,21 +50,14 @@ export class Simulation {
 
   /** Returns what the next read brings, or `null` at the end of the stream. */
   read({ size, pace }: Omit<Delivery, "server">): Uint8Array | null {
-    const bytes: number[] = [];
-    while (this.#frames.length > 0 && bytes.length < size) {
-      const due = this.#sent * this.#interval;
-      if (bytes.length > 0 && due > this.#time) break;
-      this.#time = Math.max(this.#time, due); // waits for the first byte
-      const [frame] = this.#frames;
-      const end = Math.min(frame.length, this.#read + size - bytes.length);
-      bytes.push(...frame.subarray(this.#read, end));
-      this.#read = end;
-      if (end < frame.length) break;
-      this.#frames.shift();
-      this.#read = 0;
-      this.#sent++;
+    // A read that finds no byte waits for the next frame.
+    if (this.#sent.length === 0) this.#time = Math.max(this.#time, this.#due);
+    while (this.#frames.length > 0 && this.#due <= this.#time) {
+      this.#sent.push(...this.#frames.shift()!);
+      this.#due += this.#interval;
     }
     this.#time += 1000 / pace;
+    const bytes = this.#sent.splice(0, size);
     return bytes.length === 0 ? null : Uint8Array.from(bytes);
   }
 }
