@@ -111,7 +111,7 @@ function read(path: string): Promise<string> {
 }
 
 /** Ends the program with one line on stderr. */
-function fail(message: string, code = 1): never {
+export function fail(message: string, code = 1): never {
   console.error(`error: ${message}`);
   Deno.exit(code);
 }

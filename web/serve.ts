@@ -10,7 +10,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { buildPage } from "./build.ts";
+import { buildPage, fail } from "./build.ts";
 
 /** The most bytes that one read may bring. */
 const MAX_READ = 4096;
@@ -127,12 +127,6 @@ function bridge(request: Request): Response {
   };
   socket.onclose = disconnect;
   return response;
-}
-
-/** Ends the program with one line on stderr. */
-function fail(message: string, code = 1): never {
-  console.error(`error: ${message}`);
-  Deno.exit(code);
 }
 
 const flags = parseArgs(Deno.args.filter((arg) => arg !== "--"), {

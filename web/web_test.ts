@@ -10,7 +10,6 @@ import { once } from "node:events";
 import { get } from "node:http";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
-import { FrameDecoder } from "../framing.ts";
 import {
   assertError,
   canRun,
@@ -39,15 +38,11 @@ const SOLVED = "received = received.subarray(end);";
 const UNSOLVED = "received = new Uint8Array();";
 const LUCKY = "received = received.subarray(39);";
 
-test("01Soln's loop prints what FrameDecoder decodes", async () => {
+test("01Soln's loop prints what is sent, whatever the size of a read", async () => {
   for (const sender of Object.keys(MESSAGES) as Sender[]) {
     for (const size of SIZES) {
       const { printed, failure } = await runLine(SOLVED, sender, size);
-      const decoder = new FrameDecoder();
-      const decoded = readAll(sender, size)
-        .flatMap((read) => decoder.push(read)).map((text) => utf8.decode(text));
-      decoder.end();
-      assertEquals([printed, failure], [decoded, undefined], `${size}`);
+      assertEquals([printed, failure], [MESSAGES[sender], undefined]);
     }
   }
 });
@@ -55,7 +50,6 @@ test("01Soln's loop prints what FrameDecoder decodes", async () => {
 test("a client is told what its line does", async () => {
   const cases: [line: string, printed: number, lost: number, says?: RegExp][] =
     [
-      [SOLVED, 20, 0],
       [LUCKY, 20, 0],
       [UNSOLVED, 1, 9, /^·The·time·.* 48 /],
       ["received = received.subarray(end + 1);", 1, 1, /^9········T.* 40 /],
