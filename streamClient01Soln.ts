@@ -114,5 +114,7 @@ function integer(name: "port" | "chunk", max: number): number {
 }
 
 await receive().catch(explain);
-if (printed !== bytes) explain(new Error("the stream ended inside it"));
+if (printed !== bytes) {
+  explain(new Error(`the stream ended after ${received.length} bytes of it`));
+}
 console.error(`${messages} messages, ${bytes} bytes`);
