@@ -186,14 +186,14 @@ test("a wrong command line gets one line", async () => {
   }
 });
 
-type Step = (browser: Browser, file: string) => Promise<void>;
+test("the page in a browser", async (context) => {
+  await using browser = new Browser();
+  await browser.start();
+  const path = await Deno.makeTempFile({ suffix: ".html" });
+  await Deno.writeTextFile(path, (await buildPage()).html);
+  const file = pathToFileURL(path).href;
 
-/** The steps of the test in a browser, with the address of the page as a file. */
-const steps: Record<string, Step> = {
-  async "after a double click Ex1 loses its place, until its line is right"(
-    browser,
-    file,
-  ) {
+  await context.step("Ex1 loses its place until it is changed", async () => {
     await browser.open(file);
     await browser.says(/byte 48/);
     assertEquals(await browser.get("reads.rows.length"), 4);
@@ -204,9 +204,9 @@ const steps: Record<string, Step> = {
     await browser.says(/ended\. .* 20 messages\. .* 20 /);
     await browser.says(/deno task exercise/, "#result");
     assertEquals(await browser.text("#soln-line"), SOLVED);
-  },
+  });
 
-  async "an endless loop and half a line do not stop the page"(browser) {
+  await context.step("an endless loop does not stop the page", async () => {
     await type(browser, "while (true);");
     await browser.says(/after 1 s/, "#reads");
     await type(browser, "received = received.sub(");
@@ -214,9 +214,9 @@ const steps: Record<string, Step> = {
     await browser.says(/after 1 s/, "#reads");
     await type(browser, LUCKY);
     await browser.says(/other texts/, "#result");
-  },
+  });
 
-  async "everything can be reached with the keyboard"(browser, file) {
+  await context.step("everything can be reached by keyboard", async () => {
     await browser.open(file);
     await browser.says(/byte 48/);
     const order: string[] = [];
@@ -230,9 +230,9 @@ const steps: Record<string, Step> = {
     await browser.press(" ");
     await browser.waitFor("reads.rows.length === 5");
     assertEquals(await browser.text("#run"), "Go on");
-  },
+  });
 
-  async "all can be seen and read out on any screen"(browser, file) {
+  await context.step("all can be seen and read out on any screen", async () => {
     for (const [width, height] of [[1280, 800], [390, 844], [844, 390]]) {
       for (const scheme of ["light", "dark"]) {
         const what = `${width}×${height}, ${scheme}`;
@@ -264,9 +264,9 @@ const steps: Record<string, Step> = {
       }
     }
     await browser.devTools("Emulation.clearDeviceMetricsOverride");
-  },
+  });
 
-  async "live, 01Soln has what the real server sends"(browser) {
+  await context.step("live, 01Soln has what the server sends", async () => {
     const flags = ["--port", `${freePort()}`];
     let page = await startPage(flags);
     await browser.open(page.url);
@@ -290,9 +290,9 @@ const steps: Record<string, Step> = {
     page = await startPage(flags, port);
     await browser.waitFor("!/deno task web/.test(status.textContent)");
     await page.stop();
-  },
+  });
 
-  async "a stream that is none is told, and text stays text"(browser) {
+  await context.step("bad streams are told, and text stays text", async () => {
     const hostile = `<b>\u202e\x1b[${"x".repeat(8992)}`;
     const streams: [bytes: string, says: RegExp][] = [
       ["29        The time", /inside a message.* 18 bytes/],
@@ -308,18 +308,8 @@ const steps: Record<string, Step> = {
     assertEquals(await browser.get("reads.rows.length"), 100);
     const text = await browser.text("#reads tr:last-child td:last-child");
     assertMatch(text, /<b>\\u\{202e\}\\u\{1b\}\[x/);
-  },
-};
+  });
 
-test("the page in a browser", async (context) => {
-  await using browser = new Browser();
-  await browser.start();
-  const path = await Deno.makeTempFile({ suffix: ".html" });
-  await Deno.writeTextFile(path, (await buildPage()).html);
-  const file = pathToFileURL(path).href;
-  for (const [name, step] of Object.entries(steps)) {
-    await context.step(name, () => step(browser, file));
-  }
   const name = "axe (ignored: axe-core cannot be had)";
   if (!axe) await context.step({ name, ignore: true, fn() {} });
   await Deno.remove(path);
