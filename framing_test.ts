@@ -509,6 +509,16 @@ Deno.test("FrameReader refuses a read during another, so that none overtakes it"
   }
 });
 
+Deno.test("FrameReader throws TypeError if a payload was transferred, and others with it", async () => {
+  for (const rest of ["", "3         two", "3       "]) {
+    const chunks = [toBytes("3         one" + rest), encodeFrame("more")];
+    const frames = new FrameReader(sourceOf(chunks));
+    transfer((await frames.read())!);
+    await assertRejects(() => frames.read(), TypeError);
+    await assertRejects(() => frames.read(), TypeError);
+  }
+});
+
 Deno.test("FrameWriter writes text and bytes in any order as encodeFrame does, to a sink that takes parts", async () => {
   for (let seed = 0; seed < 200; seed++) {
     const random = randomOf(seed);
@@ -615,13 +625,20 @@ Deno.test("FrameEncoderStream delivers the frames before a payload that is refus
 });
 
 Deno.test("FrameDecoderStream delivers what arrived whole to a slow consumer, then the error", async () => {
-  for (const rest of ["x", "9999999999", "3         tw", "3"]) {
-    const stream = toBytes("3         one0         3         two" + rest);
+  for (const rest of ["x", "9999999999", "3         tw", "3", reset]) {
+    const isReset = rest === reset; // The source fails between two frames.
+    const frames = "3         one0         3         two";
+    const stream = toBytes(isReset ? frames : frames + rest);
     for (const size of [1, 13, 30, 100]) {
-      const payloads = FORMS.FrameDecoderStream(cutEvery(stream, size), {});
+      const source = ReadableStream.from((async function* () {
+        yield* cutEvery(stream, size);
+        if (isReset) throw reset;
+      })());
+      const payloads = source.pipeThrough(new FrameDecoderStream());
       const { chunks, error } = await collect(payloads, true);
       assertEquals(chunks.map(toText), ["one", "", "two"]);
-      assertEquals(factsOf(error).offset, 36);
+      if (isReset) assert(error === reset);
+      else assertEquals(factsOf(error).offset, 36);
     }
   }
 });
@@ -640,11 +657,13 @@ Deno.test("FrameDecoderStream fails without waiting for what follows a bad frame
 });
 
 for (const Stream of [FrameEncoderStream, FrameDecoderStream]) {
-  Deno.test(`${Stream.name} makes its source wait`, async () => {
+  Deno.test(`${Stream.name} makes its source wait, and cancels it`, async () => {
     let pulled = 0;
+    let isCancelled = false;
     const frame = encodeFrame(new Uint8Array(990));
     const source = new ReadableStream({
       pull: (output) => output.enqueue((pulled++, frame)),
+      cancel: () => void (isCancelled = true),
     }, { highWaterMark: 0 });
     const piped = source.pipeThrough(new Stream());
     for (let i = 0; i < 20; i++) await aWhile();
@@ -652,6 +671,8 @@ for (const Stream of [FrameEncoderStream, FrameDecoderStream]) {
     const most = Stream === FrameEncoderStream ? 66 + 9 : 2;
     assert(pulled <= most, `${pulled}`);
     await piped.cancel();
+    await aWhile();
+    assert(isCancelled);
   });
 }
 
