@@ -20,11 +20,9 @@ export class Browser implements AsyncDisposable {
     const [, port] = await this.#driver.stdout.waitFor(/success.* port (\d+)/);
     this.#session = `http://127.0.0.1:${port}/session`;
     const options = { "goog:chromeOptions": { args: FLAGS.split(" ") } };
-    const capabilities = { alwaysMatch: options };
-    const { sessionId } = await this.#send<{ sessionId: string }>("", {
-      capabilities,
-    });
-    this.#session += `/${sessionId}`;
+    const command = { capabilities: { alwaysMatch: options } };
+    const session = await this.#send<{ sessionId: string }>("", command);
+    this.#session += `/${session.sessionId}`;
   }
 
   /** Opens a page, and waits until it is loaded. */
@@ -61,12 +59,9 @@ export class Browser implements AsyncDisposable {
     });
   }
 
-  /** Presses keys, one after the other. Special keys are WebDriver's characters. */
-  async press(...keys: string[]): Promise<void> {
-    const actions = keys.flatMap((value) => [
-      { type: "keyDown", value },
-      { type: "keyUp", value },
-    ]);
+  /** Presses a key. A special one is a character of WebDriver's. */
+  async press(value: string): Promise<void> {
+    const actions = ["keyDown", "keyUp"].map((type) => ({ type, value }));
     const keyboard = { type: "key", id: "keyboard", actions };
     await this.#send("/actions", { actions: [keyboard] });
   }
@@ -86,8 +81,7 @@ export class Browser implements AsyncDisposable {
 
   /** Sends a command of the WebDriver protocol. Returns its value. */
   async #send<T>(path: string, command: unknown): Promise<T> {
-    const body = JSON.stringify(command);
-    const init = { method: "POST", body };
+    const init = { method: "POST", body: JSON.stringify(command) };
     const response = await fetch(this.#session + path, init);
     const { value } = await response.json();
     if (!response.ok) throw new Error(`Cannot drive it: ${value.message}`);

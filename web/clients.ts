@@ -141,7 +141,6 @@ export class Client {
   /** Gives the script its next read. Resolves when it asks for one more. */
   async read(read: Uint8Array): Promise<Reaction> {
     await this.#resting;
-    if (this.#reaction.failure !== undefined) return this.#reaction;
     this.#printable = this.#reaction.kept.length + read.length;
     this.#reaction = { ...this.#reaction, notes: [], steps: [] };
     this.#bytes += read.length;
@@ -180,33 +179,32 @@ export class Client {
     }
     this.#reaction.messages++;
     this.#note("message", utf8.decode(message.subarray(HEADER_LENGTH)));
-    const before = this.#script.received().slice();
+    const before = this.#received();
     this.#reaction.steps.push({ before, end: message.length });
   }
 
   /** Looks at what the line has left. */
   #look(): void {
-    const received = this.#script.received();
-    if (!(received instanceof Uint8Array)) throw this.#mistake();
-    this.#reaction.kept = received.slice();
+    const after = this.#reaction.kept = this.#received();
     const step = this.#reaction.steps.at(-1);
     if (step === undefined || step.after !== undefined) return;
-    const after = step.after = received.slice();
+    step.after = after;
+    const { before, end } = step;
+    const isInStream = endsWith(before, after);
+    this.#isInStream &&= isInStream;
     this.hasPlace &&= isRight(step);
-    this.#isInStream &&= endsWith(step.before, after);
-    const start = step.before.length - after.length;
-    const lost = start - step.end;
-    if (lost <= 0 || !endsWith(step.before, after)) return;
-    this.#reaction.lost += lost;
-    const bytes = step.before.subarray(step.end, start);
-    this.#note("lost", `throws away ${count(lost)}`, { bytes });
+    const bytes = before.subarray(end, before.length - after.length);
+    if (bytes.length === 0 || !isInStream) return;
+    this.#reaction.lost += bytes.length;
+    this.#note("lost", `throws away ${count(bytes.length)}`, { bytes });
   }
 
-  #mistake(): Mistake | undefined {
+  /** Returns a copy of what the script has. */
+  #received(): Uint8Array {
     const received: unknown = this.#script.received();
-    if (received instanceof Uint8Array) return undefined;
+    if (received instanceof Uint8Array) return received.slice();
     const type = received && Object(received).constructor.name;
-    return new Mistake(`makes received ${type}, which is no Uint8Array`);
+    throw new Mistake(`makes received ${type}, which is no Uint8Array`);
   }
 
   #note(kind: Note["kind"], text: string, more: Partial<Note> = {}): void {
@@ -226,36 +224,29 @@ export class Client {
       }
       const needs = hasHeader ? this.#needs : HEADER_LENGTH;
       const unit = hasHeader ? "bytes" : "header bytes";
-      const text = `has ${kept.length} of ${needs} ${unit}`;
-      this.#note("quiet", text, { needs });
+      this.#note("quiet", `has ${kept.length} of ${needs} ${unit}`, { needs });
       return;
     }
     const rest = step.before.length - step.end;
     const keeps = `keeps ${count(kept.length)}`;
     if (kept.length > rest || !endsWith(step.before, kept)) {
-      const bytes = kept.subarray(0, 48);
-      this.#note("bad", `${keeps}, not the ${rest} after the message`, {
-        bytes,
-      });
+      const text = `${keeps}, not the ${rest} after the message`;
+      this.#note("bad", text, { bytes: kept.subarray(0, 48) });
     } else if (kept.length > 0) {
       this.#note("keeps", keeps, { bytes: kept });
-    } else if (rest === 0) {
-      this.#note("quiet", "no bytes after the message");
     }
   }
 
   #fail(error: unknown): void {
     const { kept } = this.#reaction;
-    let reason = explain(this.#mistake() ?? error);
+    let reason = explain(error);
     if (error instanceof FramingError) {
       const bytes = kept.slice(0, HEADER_LENGTH);
       this.#note("bad", "takes for a header", { bytes });
       const what = this.hasPlace ? "cannot go on" : "has lost its place";
       const at = this.#bytes - kept.length;
       const where = this.#isInStream ? `at byte ${at}` : "this";
-      const isLong = error.code === "FRAME_TOO_LARGE";
-      const is = isLong ? "a length over the limit" : "no header";
-      reason = `${what}: ${where} is ${is}`;
+      reason = `${what}: ${where} is no header`;
     }
     this.#note("bad", `✗ ${reason}`);
     this.#reaction.failure = reason;
