@@ -335,7 +335,7 @@ function showLine(number: number, reaction?: Reaction): void {
   isShown = withRest !== undefined;
   const { before: had, end, after: has } = step;
   const rest = had.length - end;
-  const left = has ? `leaves ${has.length}` : failure;
+  const left = has ? `leaves ${has.length}` : failure ?? "prints, too";
   values.textContent =
     `Read ${number}: received has ${had.length} bytes, and end is ${end}: ${rest} more. Your line ${left}.`;
   const color = isRight(step) ? "next" : "invalid";
