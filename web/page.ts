@@ -214,8 +214,6 @@ class Stream {
       this.#soln.read(bytes),
     ]);
     if (stream !== this) return;
-    const { scrollHeight, scrollTop, clientHeight } = find("table");
-    const isFollowed = scrollHeight - scrollTop - clientHeight < 50;
     if (this.#number++ < MAX_READS) this.#reads.push({ bytes, pieces });
     const template = find<HTMLTemplateElement>("row").content;
     reads.append(template.cloneNode(true));
@@ -232,7 +230,7 @@ class Stream {
     this.#trouble = "";
     if (right?.failure !== undefined) this.#finish();
     setRunning(isRunning && left?.failure === undefined);
-    if (isFollowed) reads.scrollIntoView({ block: "end" });
+    reads.scrollIntoView({ block: "end" });
   }
 }
 
@@ -401,7 +399,7 @@ function showResults(): void {
     !isOpen
       ? "With which sizes does it get all 20? Guess, then drag."
       : isSolved
-      ? "So with every size, and with other texts: your client keeps its place. Put the line into streamClientEx1.ts. Then run: deno task exercise"
+      ? "So with every size and other texts: your client keeps its place. Put the line into streamClientEx1.ts. Then run: deno task exercise"
       : full === SIZES.length
       ? "So with every size, but not if the server sends other texts. Try it."
       : full > 0
@@ -503,10 +501,7 @@ line.oninput = () => {
   clearTimeout(typing);
   typing = setTimeout(() => stream.change(), 100);
 };
-run.onclick = () => {
-  setRunning(!isRunning);
-  if (isRunning) reads.scrollIntoView({ block: "end" });
-};
+run.onclick = () => setRunning(!isRunning);
 step.onclick = () => {
   setRunning(false);
   stream.ask();
