@@ -246,7 +246,9 @@ export class Client {
       const what = this.hasPlace ? "cannot go on" : "has lost its place";
       const at = this.#bytes - kept.length;
       const where = this.#isInStream ? `at byte ${at}` : "this";
-      reason = `${what}: ${where} is no header`;
+      const isLong = error.code === "FRAME_TOO_LARGE";
+      const is = isLong ? "a length over the limit" : "no header";
+      reason = `${what}: ${where} is ${is}`;
     }
     this.#note("bad", `✗ ${reason}`);
     this.#reaction.failure = reason;
