@@ -214,6 +214,8 @@ class Stream {
       this.#soln.read(bytes),
     ]);
     if (stream !== this) return;
+    const { scrollHeight, scrollTop, clientHeight } = find("table");
+    const isFollowed = scrollHeight - scrollTop - clientHeight < 50;
     if (this.#number++ < MAX_READS) this.#reads.push({ bytes, pieces });
     const template = find<HTMLTemplateElement>("row").content;
     reads.append(template.cloneNode(true));
@@ -230,7 +232,7 @@ class Stream {
     this.#trouble = "";
     if (right?.failure !== undefined) this.#finish();
     setRunning(isRunning && left?.failure === undefined);
-    reads.scrollIntoView({ block: "end" });
+    if (isFollowed) reads.scrollIntoView({ block: "end" });
   }
 }
 
@@ -501,7 +503,10 @@ line.oninput = () => {
   clearTimeout(typing);
   typing = setTimeout(() => stream.change(), 100);
 };
-run.onclick = () => setRunning(!isRunning);
+run.onclick = () => {
+  setRunning(!isRunning);
+  if (isRunning) reads.scrollIntoView({ block: "end" });
+};
 step.onclick = () => {
   setRunning(false);
   stream.ask();
