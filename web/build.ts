@@ -68,15 +68,16 @@ const IMPORT = /^import \{([\w\s,]*)\} from "(\.[^"]+)";/gm;
 const EXPORT = /^export ((?:async )?(?:function\*?|class|const) (\w+))/gm;
 
 /** Adds a module as a script of the page, after those that it imports. */
-async function addModule(
+export async function addModule(
   path: string,
   modules: Map<string, string>,
+  readSource = read,
 ): Promise<void> {
-  let code = stripTypeScriptTypes(await read(path));
+  let code = stripTypeScriptTypes(await readSource(path));
   for (const [text, names, from] of code.matchAll(IMPORT)) {
     const { href } = new URL(from, new URL(path, ROOT));
     const other = href.slice(ROOT.href.length);
-    if (!modules.has(other)) await addModule(other, modules);
+    if (!modules.has(other)) await addModule(other, modules, readSource);
     code = code.replace(text, `const {${names}} = modules["${other}"];`);
   }
   const exported = Array.from(code.matchAll(EXPORT), ([, , name]) => name);
@@ -88,6 +89,8 @@ return { ${exported.join(", ")} };
 `;
   try {
     new Script(text); // throws if it holds an import or export still
+    const [found] = /\bimport\(|<\/script|<!--/i.exec(text) ?? [];
+    if (found !== undefined) throw new Error(`It holds ${found}`);
   } catch (error) {
     throw new Error(`Cannot add ${path}: ${(error as Error).message}`);
   }
