@@ -461,13 +461,17 @@ export class FrameReader implements AsyncIterable<Bytes> {
     signal?.throwIfAborted();
     if (this.#isReading) throw new TypeError("Cannot read: a read is pending");
     this.#isReading = true;
+    const abort = () => this.#wake();
+    signal?.addEventListener("abort", abort);
     try {
       while (!this.next()) {
         if (this.#hasEnded) return null;
-        await (signal ? this.#fillUntil(signal) : this.fill());
+        await (signal ? this.#fillOrWake() : this.fill());
+        signal?.throwIfAborted();
       }
       return this.#take();
     } finally {
+      signal?.removeEventListener("abort", abort);
       this.#isReading = false;
     }
   }
@@ -515,17 +519,13 @@ export class FrameReader implements AsyncIterable<Bytes> {
     return this.#end;
   }
 
-  /** Waits for a fill, or throws when the signal aborts. */
-  async #fillUntil(signal: AbortSignal): Promise<void> {
+  /** Waits for a fill, or until `#wake` is called. */
+  #fillOrWake(): Promise<void> {
     const woken = new Promise<void>((resolve) => this.#wake = resolve);
-    const abort = () => this.#wake();
-    signal.addEventListener("abort", abort);
     // One reaction for each fill, however many reads stop waiting for it. If it
     // fails, `next` throws.
     if (this.#filling === undefined) this.fill().catch(() => {});
-    await woken;
-    signal.removeEventListener("abort", abort);
-    signal.throwIfAborted();
+    return woken;
   }
 
   /** Goes on to the next payload. Returns `false` if it is partial or bad. */

@@ -11,6 +11,7 @@
 
 import { stripTypeScriptTypes } from "node:module";
 import { Script } from "node:vm";
+import { fail } from "../lesson/processes.ts";
 import { type Code, findLoop } from "./clients.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -30,10 +31,8 @@ export async function buildPage(
   const style = await read("web/page.css");
   const soln = await readLoop();
   const ex1 = { ...soln, line: "received = new Uint8Array();" };
-  const data = JSON.stringify({ ...live, ex1, soln }).replaceAll(
-    "<",
-    "\\u003c",
-  );
+  const json = JSON.stringify({ ...live, ex1, soln });
+  const data = json.replaceAll("<", "\\u003c");
 
   const policy = [
     "default-src 'none'",
@@ -111,12 +110,6 @@ async function hash(text: string): Promise<string> {
 
 function read(path: string): Promise<string> {
   return Deno.readTextFile(new URL(path, ROOT));
-}
-
-/** Ends the program with one line on stderr. */
-export function fail(message: string, code = 1): never {
-  console.error(`error: ${message}`);
-  Deno.exit(code);
 }
 
 if (import.meta.main) {

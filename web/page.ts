@@ -246,8 +246,9 @@ function drawRead(cell: Element, pieces: Piece[]): void {
     const label = part === "invalid"
       ? "not a header"
       : `${part} ${frame}, ${arrived} of ${total}`;
-    drawn.append(drawCells(bytes, colorsOf([piece]), label));
-    caption.append(element("span", colorsOf([piece])[0], label));
+    const colors = colorsOf([piece]);
+    drawn.append(drawCells(bytes, colors, label));
+    caption.append(element("span", colors[0], label));
   }
   cell.append(drawn, caption);
 }

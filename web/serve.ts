@@ -10,7 +10,8 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { buildPage, fail } from "./build.ts";
+import { fail } from "../lesson/processes.ts";
+import { buildPage } from "./build.ts";
 
 /** The most bytes that one read may bring. */
 const MAX_READ = 4096;
