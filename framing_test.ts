@@ -1,6 +1,5 @@
 /**
- * Tests of framing.ts. Every form of the decoder is compared with a reference of a
- * few lines.
+ * Tests of framing.ts. Each form of the decoder is compared with a reference.
  *
  * @module
  */
@@ -9,7 +8,6 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
-  assertMatch,
   assertRejects,
   assertThrows,
 } from "@std/assert";
@@ -18,7 +16,6 @@ import {
   type BinaryData,
   type Bytes,
   decodeHeader,
-  DEFAULT_MAX_FRAME_LENGTH,
   encodeFrame,
   FrameDecoder,
   FrameDecoderStream,
@@ -29,8 +26,8 @@ import {
   type FramingOptions,
 } from "./framing.ts";
 
-const KIB = 1024;
 const LARGEST = 9_999_999_999;
+const DEFAULT_LIMIT = 8 * 1024 * 1024;
 const HEADER = /^(0|[1-9][0-9]*) *$/; // A header, or the beginning of one
 
 type Facts = Partial<Omit<FramingError, keyof Error>>;
@@ -65,23 +62,11 @@ type Decode = (
   options: FramingOptions,
 ) => AsyncIterable<Uint8Array>;
 
-/** Every form of the decoder. Chunks lie between other bytes and are overwritten after use. */
+/** Every form of the decoder: FrameDecoder is what FrameDecoderStream decodes with. Chunks lie between other bytes and are overwritten after use. */
 const FORMS: Record<string, Decode> = {
-  async *FrameDecoder(chunks, options) {
-    const decoder = new FrameDecoder(options);
-    for await (const chunk of iterableOf(chunks)) {
-      for (const payload of decoder.push(chunk)) {
-        // Only a payload that lies whole in its chunk changes with it.
-        yield payload.buffer === chunk.buffer ? payload.slice() : payload;
-      }
-    }
-    decoder.end();
-  },
   FrameReader: (chunks, options) => new FrameReader(sourceOf(chunks), options),
-  "FrameReader of an iterable": (chunks, options) =>
-    new FrameReader(iterableOf(chunks), options),
   async *"FrameReader.next"(chunks, options) {
-    const frames = new FrameReader(sourceOf(chunks), options);
+    const frames = new FrameReader(iterableOf(chunks), options);
     while (await frames.fill()) {
       // With `if`, `fill` must not read while a whole frame waits.
       if (frames.next()) yield frames.bytes.slice(frames.start, frames.end);
@@ -96,17 +81,13 @@ const FORMS: Record<string, Decode> = {
 async function check(
   decode: Decode,
   chunks: Uint8Array[],
-  limit = DEFAULT_MAX_FRAME_LENGTH,
+  limit = DEFAULT_LIMIT,
 ) {
   const { payloads, facts } = reference(join(chunks), limit);
   const decoded = await collect(decode(chunks, { maxFrameLength: limit }));
-  assertEquals(decoded.error && factsOf(decoded.error, facts), facts);
-  if (decoded.error instanceof FramingError) {
-    const { message, offset } = decoded.error;
-    assertMatch(message, /^[ -~]+$/); // Safe to print anywhere
-    assertMatch(message, new RegExp(`\\b${offset}\\b`));
-  }
   assertEquals(decoded.chunks.map(toText), payloads.map(toText));
+  assertEquals(decoded.error && factsOf(decoded.error, facts), facts);
+  assert(/^[ -~]+$/.test(String(decoded.error)), "Safe to print anywhere");
 }
 
 /** Bytes at a frame boundary that are not a header. */
@@ -114,8 +95,7 @@ const BAD_HEADERS = [
   ..."+1 -1 01 00 0000000001 / : 1/ 1: 1.0 1,000 1e3 0x10 NaN \xb9 \x7f \x9b31m HTTP/1.1"
     .split(" ").map((text) => text.padEnd(10)),
   ...[" 1        ", "         1", "1 1       ", "1       1 ", "1        1"],
-  "12345 1   ",
-  ...["          ", "1        \n", "\0".repeat(10)],
+  ...["12345 1   ", "          ", "1        \n", "\0".repeat(10)],
   ..."\0\t\xa0".split("").map((padding) => "1".padEnd(10, padding)),
 ];
 
@@ -123,7 +103,7 @@ const BAD_HEADERS = [
 const LIMITS = [
   ...[[0, 0], [1, 0], [1, 1], [2, 1], [5000, 5000], [5001, 5000]],
   ...[[LARGEST, LARGEST - 1], [LARGEST - 1, LARGEST]],
-  ...[[DEFAULT_MAX_FRAME_LENGTH], [DEFAULT_MAX_FRAME_LENGTH + 1]],
+  ...[[DEFAULT_LIMIT], [DEFAULT_LIMIT + 1]],
 ];
 
 for (const [form, decode] of Object.entries(FORMS)) {
@@ -194,9 +174,6 @@ Deno.test("encodeFrame and FrameWriter refuse a payload over the limit, and the 
     }
   }
   assertEquals(frames.size, 45);
-  const payload = new Uint8Array(8 * KIB * KIB + 1);
-  assertEquals(encodeFrame(payload.subarray(1)).length, payload.length + 9);
-  assertThrows(() => encodeFrame(payload), FramingError);
 });
 
 Deno.test("decodeHeader rejects a header with any one byte changed, cut, or over the limit", () => {
@@ -211,23 +188,22 @@ Deno.test("decodeHeader rejects a header with any one byte changed, cut, or over
     }
   }
   for (const header of ["2", "29       ", "9999999999"].map(toBytes)) {
-    const { facts } = reference(header, DEFAULT_MAX_FRAME_LENGTH);
+    const { facts } = reference(header, DEFAULT_LIMIT);
     assertEquals(factsOf(assertThrows(() => decodeHeader(header))), facts);
   }
 });
 
+type Enter = (data: BinaryData, options: FramingOptions) => unknown;
+
 /** Every way for bytes to get in. Each returns what it made of them. */
-const DOORS: Record<
-  string,
-  (data: BinaryData, options?: FramingOptions) => unknown
-> = {
+const DOORS: Record<string, Enter> = {
   decodeHeader: (data, options) => decodeHeader(data, options) === 2 && "hi",
   FrameDecoder: (data, options) =>
     new FrameDecoder(options).push(data).map(toText).join(),
   FrameReader: (data, options) =>
-    textOf(new FrameReader(ReadableStream.from([data]), options)),
+    textOf(new FrameReader(streamOf(data), options)),
   FrameDecoderStream: (data, options) =>
-    textThrough(new FrameDecoderStream(options), data),
+    textOf(streamOf(data).pipeThrough(new FrameDecoderStream(options))),
   encodeFrame: (data, options) => toText(encodeFrame(data, options)),
   async FrameWriter(data, options) {
     const sink = sinkOf();
@@ -237,7 +213,7 @@ const DOORS: Record<
     return toText(join(sink.writes));
   },
   FrameEncoderStream: (data, options) =>
-    textThrough(new FrameEncoderStream(options), data),
+    textOf(streamOf(data).pipeThrough(new FrameEncoderStream(options))),
 };
 
 for (const [name, enter] of Object.entries(DOORS)) {
@@ -247,26 +223,24 @@ for (const [name, enter] of Object.entries(DOORS)) {
     const shared = new SharedArrayBuffer(12);
     new Uint8Array(shared).set(frame);
     const kinds: BinaryData[] = [
-      ...[frame, frame.buffer, Buffer.from(frame), padded.subarray(4, 16)],
-      ...[shared, new Uint8Array(shared), new Uint8ClampedArray(frame)],
-      ...[new Uint16Array(frame.buffer), new DataView(padded.buffer, 4, 12)],
+      ...[frame.buffer, Buffer.from(frame), padded.subarray(4, 16), shared],
+      ...[new Uint8Array(shared), new DataView(padded.buffer, 4, 12)],
       new Int32Array(padded.slice(0, 16).buffer, 4),
     ];
     const isEncoder = /encode|Encoder|Writer/.test(name);
     const expected = isEncoder ? "12        2         hi" : "hi";
-    for (const kind of kinds) assertEquals(await enter(kind), expected);
-    for (const limit of [-1, 0.5, NaN, Infinity, LARGEST + 1, "12", null]) {
-      const options = { maxFrameLength: limit as number };
-      const entering = async () => await enter(frame, options);
-      await assertRejects(entering, RangeError);
+    const entering = async (data: unknown, maxFrameLength?: unknown) =>
+      await enter(data as BinaryData, { maxFrameLength } as FramingOptions);
+    for (const kind of kinds) assertEquals(await entering(kind), expected);
+    for (const limit of [12, LARGEST]) {
+      assertEquals(await entering(frame, limit), expected);
     }
-    for (const maxFrameLength of [12, LARGEST, undefined]) {
-      const options = { maxFrameLength } as FramingOptions;
-      assertEquals(await enter(frame, options), expected);
+    for (const limit of [-1, 0.5, NaN, Infinity, LARGEST + 1, "12", null]) {
+      await assertRejects(() => entering(frame, limit), RangeError);
     }
 
     const gone = toBytes("2         hi");
-    transfer(gone);
+    gone.buffer.transfer();
     const resizable = new ArrayBuffer(12, { maxByteLength: 12 });
     const wrong: unknown[] = [
       ...[gone, gone.buffer, new Uint8Array(resizable, 0, 12)],
@@ -277,8 +251,7 @@ for (const [name, enter] of Object.entries(DOORS)) {
     ];
     resizable.resize(2);
     for (const value of wrong) {
-      const entering = async () => await enter(value as BinaryData);
-      await assertRejects(entering, TypeError);
+      await assertRejects(() => entering(value), TypeError);
     }
   });
 }
@@ -292,16 +265,15 @@ const FAULTS = [
     .map((count) => () => Promise.resolve(count as number)),
 ];
 
-Deno.test("FrameDecoder throws its first error for good, after the payloads, and takes nothing after the end", () => {
+Deno.test("FrameDecoder throws its first error at once and for good, after the payloads", () => {
   const good = toBytes("2         hi0         ");
   for (const bad of ["1x", "9999999999", "3         t", "3"].map(toBytes)) {
     for (const chunks of [[good, bad], [join([good, bad])]]) {
       const decoder = new FrameDecoder();
       assertEquals(decoder.push(chunks[0]).map(toText), ["hi", ""]);
       const error = assertThrows(() => {
-        for (const chunk of chunks.slice(1)) decoder.push(chunk);
-        decoder.push(new Uint8Array());
-        decoder.end();
+        decoder.push(chunks[1] ?? new Uint8Array());
+        if (bad[0] === 0x33) decoder.end(); // What begins with 3 is only cut.
       }, FramingError);
       assertEquals(error.offset, 22);
       for (const chunk of [good, new Uint8Array()]) {
@@ -311,23 +283,13 @@ Deno.test("FrameDecoder throws its first error for good, after the payloads, and
     }
   }
   const ended = new FrameDecoder();
-  ended.push(good);
   for (const chunk of [good, new Uint8Array()]) {
     ended.end();
     assertThrows(() => ended.push(chunk), TypeError);
   }
 });
 
-Deno.test("FrameDecoder and FrameReader fail without waiting for what follows a bad header", async () => {
-  for (const bad of ["1x", "9999999999"].map(toBytes)) {
-    assertThrows(() => new FrameDecoder().push(bad), FramingError);
-    const frames = new FrameReader(sourceOf([bad]));
-    await frames.fill();
-    assertThrows(() => frames.next(), FramingError);
-  }
-});
-
-Deno.test("FrameReader fails for good, after it has delivered what arrived whole", async () => {
+Deno.test("FrameReader fails at once and for good, after it has delivered what arrived whole", async () => {
   for (const fault of [...FAULTS, "x", "9999999999", "3         t"]) {
     const [rest, fail] = typeof fault === "string" ? [fault] : ["", fault];
     const stream = toBytes("3         one3         two" + rest);
@@ -339,15 +301,14 @@ Deno.test("FrameReader fails for good, after it has delivered what arrived whole
     });
     const { chunks, error } = await collect(frames);
     assertEquals(chunks.map(toText), ["one", "two"]);
+    assertEquals(reads, fail || rest.endsWith("t") ? 2 : 1);
     if (error !== reset) {
       assertInstanceOf(error, fail ? TypeError : FramingError);
     }
-    for (let i = 0; i < 2; i++) {
-      assert(await assertRejects(() => frames.read()) === error);
-      assert(await assertRejects(() => frames.fill()) === error);
-      assert(assertThrows(() => frames.next()) === error);
-      assert((await collect(frames)).error === error);
-    }
+    assert(await assertRejects(() => frames.read()) === error);
+    assert(await assertRejects(() => frames.fill()) === error);
+    assert(assertThrows(() => frames.next()) === error);
+    assert((await collect(frames)).error === error);
   }
   const failing = new FrameReader({ read: () => Promise.reject(reset) });
   assert(await assertRejects(() => failing.fill()) === reset);
@@ -369,10 +330,8 @@ Deno.test("FrameWriter fails for good with its sink, and writes nothing after ha
     frames.add("two");
     const error = await assertRejects(() => flushing);
     if (error !== reset) assertInstanceOf(error, TypeError);
-    for (let i = 0; i < 2; i++) {
-      assert(assertThrows(() => frames.add("three")) === error);
-      assert(await assertRejects(() => frames.flush()) === error);
-    }
+    assert(assertThrows(() => frames.add("three")) === error);
+    assert(await assertRejects(() => frames.flush()) === error);
     assertEquals(writes, ["3         one", "     one"]);
   }
 });
@@ -395,10 +354,10 @@ Deno.test("FrameDecoder takes memory in proportion to what arrives, for single b
       for (const chunk of cutEvery(encodeFrame(new Uint8Array(length)), size)) {
         const allocated = allocatedBy(() => decoder.push(chunk));
         arrived += chunk.length;
-        assert(allocated <= Math.max(4 * KIB, 16 * arrived), `${allocated}`);
+        assert(allocated <= Math.max(4096, 16 * arrived), `${allocated}`);
         sum += allocated;
       }
-      assert(sum < 1.2 * length + 4 * KIB, `${sum} bytes for ${length}`);
+      assert(sum < 1.2 * length + 4096, `${sum} bytes for ${length}`);
     }
   }
 });
@@ -414,7 +373,7 @@ Deno.test("FrameDecoderStream's payloads have memory of their own, to change or 
       assertSame([payload], [expected[i]]);
       assertEquals(payload.buffer.byteLength, payload.length);
       if (i % 2) payload.fill(0xff);
-      else transfer(payload);
+      else (payload.buffer as ArrayBuffer).transfer();
     });
   }
 });
@@ -429,15 +388,10 @@ Deno.test("FrameReader loses nothing if its loops are left, and does not close i
     const take = (payload: Uint8Array) => received.push(toText(payload));
     for await (const payload of frames) if (take(payload) === 2) break;
     take((await frames.read())!);
-    await assertRejects(async () => {
-      for await (const payload of frames) throw take(payload);
-    });
     for await (const payload of frames) take(payload);
     assertEquals(received, texts);
-    for (let i = 0; i < 2; i++) {
-      assertEquals(await frames.read(), null);
-      assertEquals([await frames.fill(), frames.next()], [false, false]);
-    }
+    assertEquals(await frames.read(), null);
+    assertEquals([await frames.fill(), frames.next()], [false, false]);
   }
 });
 
@@ -462,13 +416,12 @@ Deno.test("FrameReader.read stops waiting when its signal aborts, and the next c
   signal.removeEventListener = () => listeners--;
   const reading = frames.read({ signal });
   assertEquals(listeners, 1);
-  await arrive("e2         ab2         cd");
+  await arrive("e2         ab");
   assertEquals(toText((await reading)!), "one");
   assertEquals(listeners, 0);
   const aborted = { signal: AbortSignal.abort(reset) };
   assert(await assertRejects(() => frames.read(aborted)) === reset);
   assertEquals(toText((await frames.read({ signal }))!), "ab");
-  assertEquals(toText((await frames.read())!), "cd");
 });
 
 Deno.test("FrameReader.read notices a signal that aborts as the source begins to read, and a later failure", async () => {
@@ -486,34 +439,32 @@ Deno.test("FrameReader.read notices a signal that aborts as the source begins to
 });
 
 Deno.test("FrameReader refuses a read during another, so that none overtakes it", async () => {
-  let bytes = Promise.withResolvers<string>();
+  const { promise, resolve } = Promise.withResolvers<void>();
   let arrived: Promise<number>;
   const read = (room: Uint8Array) =>
-    arrived = bytes.promise.then((text) => {
-      room.set(toBytes(text));
-      return text.length;
+    arrived = promise.then(() => {
+      room.set(toBytes("3         one3         two"));
+      return 26;
     });
   const frames = new FrameReader({ read });
   const iterator = frames[Symbol.asyncIterator]();
-  for (const text of ["one", "two"]) {
-    const reading = frames.read();
-    assert(frames.fill() === frames.fill(), "Both wait for the same read");
-    await assertRejects(() => frames.read(), TypeError);
-    await assertRejects(() => iterator.next(), TypeError);
-    // Runs when the bytes are there, and before the read goes on.
-    const overtaking = arrived!.then(() => iterator.next());
-    bytes.resolve("3         " + text);
-    bytes = Promise.withResolvers();
-    await assertRejects(() => overtaking, TypeError);
-    assertEquals(toText((await reading)!), text);
-  }
+  const reading = frames.read();
+  assert(frames.fill() === frames.fill(), "Both wait for the same read");
+  await assertRejects(() => frames.read(), TypeError);
+  await assertRejects(() => iterator.next(), TypeError);
+  // Runs when the bytes are there, and before the read goes on.
+  const overtaking = arrived!.then(() => iterator.next());
+  resolve();
+  await assertRejects(() => overtaking, TypeError);
+  assertEquals(toText((await reading)!), "one");
+  assertEquals(toText((await iterator.next()).value), "two");
 });
 
 Deno.test("FrameReader throws TypeError if a payload was transferred, and others with it", async () => {
   for (const rest of ["", "3         two", "3       "]) {
     const chunks = [toBytes("3         one" + rest), encodeFrame("more")];
     const frames = new FrameReader(sourceOf(chunks));
-    transfer((await frames.read())!);
+    (await frames.read())!.buffer.transfer();
     await assertRejects(() => frames.read(), TypeError);
     await assertRejects(() => frames.read(), TypeError);
   }
@@ -538,7 +489,7 @@ Deno.test("FrameWriter writes text and bytes in any order as encodeFrame does, t
   }
 });
 
-Deno.test("FrameWriter tells how many bytes wait, is full from 64 KiB on, and takes more", async () => {
+Deno.test("FrameWriter tells how many bytes wait, and is full from 64 KiB on", async () => {
   const sink = sinkOf();
   const frames = new FrameWriter(sink);
   frames.add("ü");
@@ -547,41 +498,33 @@ Deno.test("FrameWriter tells how many bytes wait, is full from 64 KiB on, and ta
   assertEquals([frames.isFull, frames.size], [false, 65_535]);
   frames.add(new Uint8Array());
   assertEquals([frames.isFull, frames.size], [true, 65_545]);
-  frames.add("€".repeat(65_536));
-  assertEquals([frames.isFull, frames.size], [true, 65_555 + 3 * 65_536]);
   await Promise.all([frames.flush(), frames.flush()]);
   assertEquals([frames.isFull, frames.size, sink.writes.length], [false, 0, 1]);
 });
 
 Deno.test("FrameWriter takes frames while it flushes, and keeps their order", async () => {
-  const writes: string[] = [];
+  const log: unknown[] = [];
   let finishWrite = () => {};
   const frames = new FrameWriter({
     async write(bytes) {
       await new Promise<void>((resolve) => finishWrite = resolve);
-      writes.push(toText(bytes));
+      log.push(toText(bytes));
       return bytes.length;
     },
   });
-  const settled: number[] = [];
-  const flush = (id: number) => frames.flush().then(() => settled.push(id));
+  const flush = (id: number) => frames.flush().then(() => log.push(id));
   frames.add("a");
   flush(1);
   await aWhile();
   frames.add("b");
   flush(2);
-  frames.add(toBytes("c"));
-  flush(3);
-  frames.add("d"); // Before the second write begins, so part of it
-  assertEquals([frames.size, settled], [33, []]);
+  frames.add("c"); // Before the second write begins, so part of it
   finishWrite();
   await aWhile();
-  assertEquals(settled, [1]);
-  flush(4); // With nothing added, it waits for the write under way.
+  flush(3); // With nothing added, it waits for the write under way.
   finishWrite();
   await aWhile();
-  assertEquals(settled, [1, 2, 3, 4]);
-  assertEquals(writes, ["1         a", "1         b1         c1         d"]);
+  assertEquals(log, ["1         a", 1, "1         b1         c", 2, 3]);
 });
 
 Deno.test("FrameEncoderStream sends a lone frame at once", async () => {
@@ -596,50 +539,39 @@ Deno.test("FrameEncoderStream sends a lone frame at once", async () => {
 });
 
 Deno.test("FrameEncoderStream delivers the frames before a payload that is refused, in memory of their own", async () => {
-  const refusals = [
-    { payload: "x".repeat(5001), type: FramingError },
-    { payload: new Uint8Array(5001), type: FramingError },
-    { payload: null, type: TypeError },
-    undefined, // All is taken.
-  ];
-  for (const refusal of refusals) {
+  const options = { maxFrameLength: 5000 };
+  const full = "x".repeat(5000);
+  for (const next of [full + "x", new Uint8Array(5001), null, full]) {
+    const payloads = ["", "onë", toBytes("two"), full, next as string, "after"];
+    const expected = await collect(async function* () {
+      for (const payload of payloads) yield encodeFrame(payload, options);
+    }());
     for (const isWritten of [false, true]) {
-      const payloads: unknown[] = ["", "onë", toBytes("two"), "x".repeat(5000)];
-      const expected = payloads.map((payload) =>
-        encodeFrame(payload as string)
-      );
-      if (refusal) payloads.push(refusal.payload, "after");
-      const stream = new FrameEncoderStream({ maxFrameLength: 5000 });
-      const writing = ReadableStream.from(payloads as string[])
-        .pipeTo(stream.writable).then(() => undefined, (error) => error);
+      const stream = new FrameEncoderStream(options);
+      const writing = ReadableStream.from(payloads).pipeTo(stream.writable)
+        .catch((error) => error);
       if (isWritten) await aWhile();
       const { chunks, error } = await collect(stream.readable, true);
-      assertSame(chunks, expected);
+      assertSame(chunks, expected.chunks);
       for (const { buffer, length } of chunks) {
         assertEquals(buffer.byteLength, length);
       }
       assert(await writing === error, "Both ends have the same error");
-      assertEquals((error as Error)?.constructor, refusal?.type);
+      assertEquals(String(error), String(expected.error));
     }
   }
 });
 
-Deno.test("FrameDecoderStream delivers what arrived whole to a slow consumer, then the error", async () => {
-  for (const rest of ["x", "9999999999", "3         tw", "3", reset]) {
-    const isReset = rest === reset; // The source fails between two frames.
-    const frames = "3         one0         3         two";
-    const stream = toBytes(isReset ? frames : frames + rest);
-    for (const size of [1, 13, 30, 100]) {
-      const source = ReadableStream.from((async function* () {
-        yield* cutEvery(stream, size);
-        if (isReset) throw reset;
-      })());
-      const payloads = source.pipeThrough(new FrameDecoderStream());
-      const { chunks, error } = await collect(payloads, true);
-      assertEquals(chunks.map(toText), ["one", "", "two"]);
-      if (isReset) assert(error === reset);
-      else assertEquals(factsOf(error).offset, 36);
-    }
+Deno.test("FrameDecoderStream delivers what arrived whole to a slow consumer, then the error of its source", async () => {
+  for (const size of [1, 13, 30, 100]) {
+    const source = ReadableStream.from((async function* () {
+      yield* cutEvery(toBytes("3         one0         3         two"), size);
+      throw reset;
+    })());
+    const payloads = source.pipeThrough(new FrameDecoderStream());
+    const { chunks, error } = await collect(payloads, true);
+    assertEquals(chunks.map(toText), ["one", "", "two"]);
+    assert(error === reset);
   }
 });
 
@@ -659,11 +591,11 @@ Deno.test("FrameDecoderStream fails without waiting for what follows a bad frame
 for (const Stream of [FrameEncoderStream, FrameDecoderStream]) {
   Deno.test(`${Stream.name} makes its source wait, and cancels it`, async () => {
     let pulled = 0;
-    let isCancelled = false;
+    const cancelled = Promise.withResolvers<void>();
     const frame = encodeFrame(new Uint8Array(990));
     const source = new ReadableStream({
       pull: (output) => output.enqueue((pulled++, frame)),
-      cancel: () => void (isCancelled = true),
+      cancel: () => cancelled.resolve(),
     }, { highWaterMark: 0 });
     const piped = source.pipeThrough(new Stream());
     for (let i = 0; i < 20; i++) await aWhile();
@@ -671,8 +603,7 @@ for (const Stream of [FrameEncoderStream, FrameDecoderStream]) {
     const most = Stream === FrameEncoderStream ? 66 + 9 : 2;
     assert(pulled <= most, `${pulled}`);
     await piped.cancel();
-    await aWhile();
-    assert(isCancelled);
+    await cancelled.promise;
   });
 }
 
@@ -680,9 +611,8 @@ Deno.test("framing.ts can be imported without Web Streams", async () => {
   const { TransformStream } = globalThis;
   Reflect.deleteProperty(globalThis, "TransformStream");
   try {
-    const { FrameDecoder } = await import("./framing.ts#alone");
-    const payloads = new FrameDecoder().push(encodeFrame("hi"));
-    assertEquals(payloads.map(toText), ["hi"]);
+    const { encodeFrame } = await import("./framing.ts#alone");
+    assertEquals(toText(encodeFrame("hi")), "2         hi");
   } finally {
     globalThis.TransformStream = TransformStream;
   }
@@ -691,11 +621,9 @@ Deno.test("framing.ts can be imported without Web Streams", async () => {
 /** Returns a stream of good and bad parts, cut at random, the same for the same seed. */
 function anyStream(seed: number) {
   const random = randomOf(seed);
-  const parts = Array.from({ length: random(7) }, () => {
-    if (random(30) > 0) return encodeFrame(anyPayload(random, 300_000));
-    return Uint8Array.from({ length: random(13) }, () => anyDigit(random));
-  });
-  const stream = join(parts);
+  const stream = join(
+    Array.from({ length: random(7) }, () => encodeFrame(anyPayload(random))),
+  );
   // Sometimes a byte is altered, or the end is missing.
   if (random(3) === 0) stream[random(stream.length)] = anyDigit(random);
   const all = random(3) ? stream : stream.subarray(0, random(stream.length));
@@ -703,15 +631,15 @@ function anyStream(seed: number) {
   const size = Math.max(1 + random(random(2) ? 30 : 5000), all.length >> 12);
   return {
     chunks: random(2) ? cutAt(all, places) : cutEvery(all, size),
-    limit: [0, 10, 1024, LARGEST][random(16)] ?? DEFAULT_MAX_FRAME_LENGTH,
+    limit: [0, 10, 1024, LARGEST][random(16)] ?? DEFAULT_LIMIT,
   };
 }
 
 /** Returns bytes, some like headers, often about as many as a buffer holds. */
-function anyPayload(random: Random, longest: number): Bytes {
+function anyPayload(random: Random): Bytes {
   const bound = [64, 64, 4096, 4096, 65_536, 262_144][random(6)];
   const long = random(8) ? random(6000) : bound - 11 + random(23);
-  const length = Math.min(longest, random(2) ? random(40) : long);
+  const length = random(2) ? random(40) : long;
   const isText = random(2);
   return new Uint8Array(length)
     .map(() => isText ? anyDigit(random) : random(256));
@@ -719,7 +647,7 @@ function anyPayload(random: Random, longest: number): Bytes {
 
 /** Returns bytes, or a text of any UTF-16 units: ASCII, more, pairs, and lone surrogates. */
 function anyContent(random: Random): string | Bytes {
-  if (random(2)) return anyPayload(random, 5000);
+  if (random(2)) return anyPayload(random);
   const [first, count] = [[0, 0x80], [0, 0x10000], [0xd7f0, 0x820]][random(3)];
   const length = random(random(4) ? 30 : 1200);
   const units = Array.from({ length }, () => first + random(count));
@@ -748,26 +676,22 @@ function cutAt(stream: Uint8Array, places: number[]): Uint8Array[] {
 }
 
 function cutEvery(stream: Uint8Array, size: number): Uint8Array[] {
-  return Array.from(
-    { length: Math.ceil(stream.length / size) },
-    (_, i) => stream.subarray(i * size, (i + 1) * size),
-  );
+  const length = Math.ceil(stream.length / size);
+  const cut = (at: number) => stream.subarray(at, at + size);
+  return Array.from({ length }, (_, i) => cut(i * size));
 }
 
 /** Returns a source whose reads bring one chunk each, or as much of it as fits, and other bytes after it. It checks that the buffer is not large for what has arrived. */
 function sourceOf(chunks: Uint8Array[]) {
   const rest = chunks.filter(({ length }) => length > 0);
   let arrived = 0;
-  let hasEnded = false;
   return {
     async read(buffer: Uint8Array): Promise<number | null> {
       await undefined;
-      assert(buffer.length > 0 && !hasEnded, "Nobody reads nothing, or on");
       const { byteLength } = buffer.buffer;
       const most = Math.min(16 * arrived, 300_000); // No frame here is longer.
-      assert(byteLength <= Math.max(4 * KIB, most), `${byteLength}`);
-      hasEnded = rest.length === 0;
-      if (hasEnded) return null;
+      assert(byteLength <= Math.max(4096, most), `${byteLength}`);
+      if (rest.length === 0) return null;
       const part = rest[0].subarray(0, buffer.length);
       buffer.set(part);
       buffer.fill(0x39, part.length, part.length + 16);
@@ -802,6 +726,10 @@ function sinkOf(most = Infinity) {
   };
 }
 
+function streamOf(chunk: BinaryData): ReadableStream<BinaryData> {
+  return ReadableStream.from([chunk]);
+}
+
 /** Reads a stream to its end or its error. */
 async function collect(stream: AsyncIterable<Uint8Array>, isSlow = false) {
   const chunks: Uint8Array[] = [];
@@ -815,13 +743,6 @@ async function collect(stream: AsyncIterable<Uint8Array>, isSlow = false) {
     error = reason;
   }
   return { chunks, error };
-}
-
-function textThrough(
-  stream: TransformStream<BinaryData, Bytes>,
-  data: BinaryData,
-): Promise<string> {
-  return textOf(ReadableStream.from([data]).pipeThrough(stream));
 }
 
 async function textOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
@@ -841,11 +762,6 @@ function allocatedBy(work: () => void): number {
   work();
   globalThis.Uint8Array = original;
   return sum;
-}
-
-/** Takes the memory of some bytes away, as posting it to a worker does. */
-function transfer({ buffer }: Uint8Array): void {
-  structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
 }
 
 /** Returns the fields of an error that apply. How much of a bad header had arrived depends on the cuts. */
