@@ -19,8 +19,9 @@
  * {@linkcode FrameDecoderStream} and {@linkcode FrameEncoderStream} for Web Streams,
  * {@linkcode FrameDecoder} and {@linkcode encodeFrame} for anything else.
  *
- * Runs in Deno, Node.js 22.18 and later, Bun 1.2 and later, and browsers. Type
- * checks with TypeScript 5.2 and later, with the DOM library or `@types/node`.
+ * Runs in Deno, Node.js 22.18 and later, Bun 1.2 and later, and, as JavaScript, in
+ * browsers. Type checks with TypeScript 5.2 and later, with the DOM library or
+ * `@types/node`.
  *
  * @example Answer every message
  * ```ts
@@ -56,15 +57,15 @@ export type BinaryData = ArrayBufferView | ArrayBufferLike;
 /** A `Uint8Array` that is not in shared memory. */
 export type Bytes = ReturnType<Uint8Array["slice"]>; // Before TypeScript 5.7 there is no Uint8Array<ArrayBuffer>.
 
-/** Thrown for a bad frame. A field that does not apply to the `code` is `undefined`. The message is printable ASCII, whatever was received. */
+/** Thrown for a bad frame. Fields that do not apply to its `code` are `undefined`. The message is printable ASCII, whatever was received. */
 export class FramingError extends Error {
   /** Always `"FramingError"`. */
   override readonly name = "FramingError";
   /** The kind of problem: no valid header at a frame boundary, a payload over the limit, or a stream that ended inside a frame. */
   readonly code: "INVALID_HEADER" | "FRAME_TOO_LARGE" | "UNEXPECTED_EOF";
-  /** Where the bad frame begins, in bytes from the start of the stream; 0 outside a stream. */
+  /** Decoding: where the bad frame begins, in bytes from the start of the stream. Encoding: 0. */
   readonly offset: number = 0;
-  /** `INVALID_HEADER`: the bytes found, one character per byte, as far as they had arrived. */
+  /** `INVALID_HEADER`: those of its 10 bytes that had arrived, one character per byte. */
   readonly header: string | undefined;
   /** `FRAME_TOO_LARGE`: length of the payload, in bytes. */
   readonly length: number | undefined;
@@ -88,7 +89,7 @@ export class FramingError extends Error {
 }
 
 /**
- * Returns a frame in memory of its own. Text is sent as UTF-8.
+ * Returns a payload as a frame, in a new array. Text is encoded as UTF-8.
  *
  * @example A frame, and the length of its payload
  * ```ts
@@ -115,10 +116,10 @@ export function encodeFrame(
 }
 
 /**
- * Returns the payload length in the header with which `bytes` begin.
+ * Returns the payload length in the header at the start of `bytes`.
  *
  * @throws {FramingError} `INVALID_HEADER`, `FRAME_TOO_LARGE`, or `UNEXPECTED_EOF`
- * if there are fewer than 10.
+ * for fewer than 10 bytes.
  * @throws {TypeError} If the argument is not bytes.
  */
 export function decodeHeader(
@@ -187,7 +188,7 @@ function writeHeader(bytes: Bytes, at: number, length: number): void {
   }
 }
 
-/** Returns what is wrong with a frame of which `received` bytes have arrived and `bytes` are the first: its header, or else that no more follow. */
+/** Returns the error for a frame that begins with `bytes`, and of which `received` bytes have arrived: a bad header, a length over the limit, or else a stream that has ended. */
 function frameError(
   bytes: Uint8Array,
   received: number,
@@ -249,7 +250,7 @@ function bytesOf(data: BinaryData): Uint8Array {
   } catch {
     const kind = Object.prototype.toString.call(data).slice(8, -1);
     throw new TypeError(
-      `Cannot take bytes from a value of type ${kind}: expected an ArrayBuffer or a view of one, not transferred`,
+      `Cannot take bytes from a value of type ${kind}: expected an ArrayBuffer or a view of one that was not transferred`,
     );
   }
 }
@@ -280,7 +281,7 @@ export class FrameDecoder {
   #received = 0; // How many of its bytes were kept from earlier chunks
   readonly #header: Bytes = new Uint8Array(HEADER_LENGTH);
   #length = 0; // Length of its payload, when the header is complete
-  #payload: Bytes = EMPTY;
+  #payload: Uint8Array = EMPTY;
   #hasEnded = false;
   #error: unknown;
 
@@ -292,7 +293,7 @@ export class FrameDecoder {
   /**
    * Takes the next bytes of the stream, and returns the payloads that they
    * complete, in order. If some precede a bad frame, the next call throws, even for
-   * an empty chunk. After an error, every call throws it.
+   * an empty chunk. After the error of a bad frame, every call throws it.
    *
    * @throws {FramingError} For the first byte that shows that a frame is bad.
    * @throws {TypeError} If `chunk` is not bytes, or if the stream has ended.
@@ -329,7 +330,7 @@ export class FrameDecoder {
   /**
    * Ends the stream. After it, `push` throws.
    *
-   * @throws {FramingError} `UNEXPECTED_EOF` inside a frame, or what `push` throws.
+   * @throws {FramingError} `UNEXPECTED_EOF` inside a frame, or that of a bad frame.
    */
   end(): void {
     this.#hasEnded = true;
@@ -337,7 +338,7 @@ export class FrameDecoder {
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Copies the bytes of `chunk` from `at` on that belong to the partial frame. Returns the index after them. */
+  /** Takes the bytes of `chunk` from `at` on that belong to the partial frame. Returns the index after them. */
   #keep(chunk: Uint8Array, at: number, payloads: Uint8Array[]): number {
     let received = this.#received;
     if (received < HEADER_LENGTH) {
@@ -355,15 +356,19 @@ export class FrameDecoder {
     const from = received - HEADER_LENGTH;
     const size = Math.min(length, from + chunk.length - at);
     const end = at + size - from;
-    let payload = this.#payload;
-    if (size > payload.length || length === 0) {
-      payload = new Uint8Array(roomFor(HEADER_LENGTH + size, length));
-      if (from > 0) payload.set(this.#payload);
-      this.#payload = payload;
+    let payload: Uint8Array = this.#payload;
+    if (from === 0 && size === length) {
+      payload = new Uint8Array(chunk.buffer, chunk.byteOffset + at, length);
+    } else {
+      if (size > payload.length) {
+        payload = new Uint8Array(roomFor(HEADER_LENGTH + size, length));
+        if (from > 0) payload.set(this.#payload);
+        this.#payload = payload;
+      }
+      // For a few bytes, a loop takes half the time of `set`.
+      if (end - at > 64) payload.set(chunk.subarray(at, end), from);
+      else for (let to = from; at < end;) payload[to++] = chunk[at++]!;
     }
-    // For a few bytes, a loop takes half the time of `set`.
-    if (end - at > 64) payload.set(chunk.subarray(at, end), from);
-    else for (let to = from; at < end;) payload[to++] = chunk[at++]!;
     this.#received = HEADER_LENGTH + size;
     if (size === length) {
       payloads.push(payload);
@@ -454,7 +459,7 @@ export class FrameReader implements AsyncIterable<Bytes> {
    * Reads the next payload. Returns `null` at the end of the stream. If the signal
    * aborts, the waiting ends, and the next call returns what arrives later.
    *
-   * @throws {TypeError} If the last call has not finished.
+   * @throws {TypeError} If the last call, or that of a loop, has not finished.
    * @throws The reason of the signal, or what `fill` and `next` throw.
    */
   async read({ signal }: { signal?: AbortSignal } = {}): Promise<Bytes | null> {
@@ -477,9 +482,9 @@ export class FrameReader implements AsyncIterable<Bytes> {
   }
 
   /**
-   * Reads from the source, if `next` has returned `false`. Returns whether `next`
-   * is worth a call: `false` at the end of the stream. A call during another
-   * returns the same promise, so nothing is lost if you stop waiting for one.
+   * Reads from the source, unless what is there may hold a whole frame. Returns
+   * whether `next` is worth a call: `false` at the end of the stream. A call during
+   * another returns the same promise, so nothing is lost if you stop waiting for one.
    *
    * @throws {TypeError} If the source returned an impossible count, or no bytes.
    * @throws The error of the source.
@@ -609,17 +614,19 @@ const LONGEST_READ = 256 * 1024; // Longest read, unless frames are longer
 /** Returns a source that reads chunks. It never calls `return`, which would close a socket. */
 function readerOf(chunks: AsyncIterable<BinaryData>): ByteReader {
   const iterator = chunks[Symbol.asyncIterator]();
-  let rest: Uint8Array = EMPTY;
+  let chunk: Uint8Array = EMPTY;
+  let at = 0; // How many of its bytes were read. If it was transferred, `subarray` throws.
   return {
     async read(buffer) {
-      while (rest.length === 0) {
+      while (at === chunk.length) {
         const { done, value } = await iterator.next();
         if (done) return null;
-        rest = bytesOf(value);
+        [chunk, at] = [bytesOf(value), 0];
       }
-      const part = rest.subarray(0, buffer.length);
+      const part = chunk.subarray(at, at + buffer.length);
       buffer.set(part);
-      rest = rest.subarray(part.length);
+      at += part.length;
+      if (at === chunk.length) [chunk, at] = [EMPTY, 0]; // Not kept while none arrives
       return part.length;
     },
   };
@@ -633,14 +640,14 @@ function checkCount(count: number, max: number, who: string): number {
 
 /** A sink of bytes that may take fewer than it is given, such as a `Deno.Conn` or a `Deno.FsFile`. */
 export interface ByteWriter {
-  /** Writes at least one of `bytes`, from their start, and returns how many. They must not be transferred. */
+  /** Writes at least one of `bytes`, from their start, and returns how many. When the promise settles, they are overwritten. They must not be transferred. */
   write(bytes: Bytes): Promise<number>;
 }
 
 /**
  * Writes frames to a connection, many in one write, in the order in which any number
- * of producers add them, during a `flush` too. It keeps the memory of its longest
- * write. It never closes the connection, and nothing else may write to it.
+ * of producers add them, during a `flush` too. It keeps up to a few times the memory
+ * of its longest write. It never closes the connection; nothing else may write to it.
  *
  * When the sink has failed, perhaps after a part of a frame, every call throws its
  * error. Frames not yet written are lost.
@@ -671,7 +678,7 @@ export class FrameWriter {
     return this.#size;
   }
 
-  /** Whether 64 KiB or more wait, in bytes, or characters of text: time to await `flush`. */
+  /** Whether about 64 KiB or more wait. If so, await `flush`. */
   get isFull(): boolean {
     return this.#size + this.#text.length >= FULL;
   }
@@ -685,7 +692,7 @@ export class FrameWriter {
    */
   add(payload: string | BinaryData): void {
     if (this.#error !== undefined) throw this.#error.reason;
-    if (typeof payload === "string") {
+    if (typeof payload === "string" && payload.length < FULL) {
       const { length } = payload;
       if (MAX_UTF8 * length > this.#limit) {
         checkLength(encoder.encode(payload).length, this.#limit);
@@ -695,7 +702,8 @@ export class FrameWriter {
       if (this.#text.length >= FULL) this.#encodeText();
       return;
     }
-    const bytes = bytesOf(payload);
+    const isText = typeof payload === "string";
+    const bytes = isText ? encoder.encode(payload) : bytesOf(payload);
     checkLength(bytes.length, this.#limit);
     this.#encodeText();
     const at = this.#size;
@@ -720,11 +728,11 @@ export class FrameWriter {
   }
 
   async #write(): Promise<void> {
-    this.#encodeText();
-    let rest = this.#bytes.subarray(0, this.#size);
-    [this.#bytes, this.#spare] = [this.#spare, this.#bytes];
-    this.#size = 0;
     try {
+      this.#encodeText();
+      let rest = this.#bytes.subarray(0, this.#size);
+      [this.#bytes, this.#spare] = [this.#spare, this.#bytes];
+      this.#size = 0;
       while (rest.length > 0) {
         const count = await this.#sink.write(rest);
         rest = rest.subarray(checkCount(count, rest.length, "the sink"));
@@ -822,6 +830,8 @@ export class FrameEncoderStream
         }
         if (waiting === 0 || frames.isFull) return frames.flush();
       },
+      // A `write` after `close` is refused, but was counted.
+      flush: () => frames.flush(),
     }, {
       highWaterMark: QUEUE,
       // Called once for each `write`.
@@ -840,7 +850,7 @@ export class FrameEncoderStream
   }
 }
 
-/** How many bytes wait for a FrameEncoderStream. With 64 KiB, collecting small payloads as garbage takes half of the time. */
+/** Limit of the queue of a FrameEncoderStream, in bytes. With 64 KiB, collecting small payloads as garbage takes half of the time. */
 const QUEUE = 8 * 1024;
 
 /**
@@ -849,17 +859,6 @@ const QUEUE = 8 * 1024;
  *
  * Both ends fail with what {@linkcode FrameDecoder} throws. The payloads that
  * arrived whole before are delivered first, however slow the consumer is.
- *
- * @example To frames and back
- * ```ts
- * import { FrameDecoderStream, FrameEncoderStream } from "./framing.ts";
- *
- * const payloads = ReadableStream.from(["Hello", new Uint8Array([33])])
- *   .pipeThrough(new FrameEncoderStream())
- *   .pipeThrough(new FrameDecoderStream());
- *
- * for await (const { length } of payloads) console.log(length); // 5, then 1
- * ```
  */
 export class FrameDecoderStream implements TransformStream<BinaryData, Bytes> {
   /** The payloads. */
