@@ -158,7 +158,7 @@ try {
   const { name, message } = error as Error;
   const isPort = name === "AddrInUse" || name === "PermissionDenied";
   const advice = isPort
-    ? "Stop the program that has this port, or let the system choose one: --port 0"
+    ? "Stop the program that has this port, or let the system choose one, which the clients then need, too: --port 0"
     : "Use an address of this machine: --hostname 127.0.0.1";
   fail(`cannot listen on ${format({ hostname, port })}: ${message}. ${advice}`);
 }

@@ -66,8 +66,8 @@ async function download(): Promise<string | undefined> {
 }
 
 async function useStandIns(): Promise<void> {
-  if (members.pathname.includes("[")) {
-    throw new Error("rename the folder that has [ in its name");
+  if (/[[*?]/.test(decodeURIComponent(members.pathname))) {
+    throw new Error("rename the folder that has [, * or ? in its name");
   }
   for (const [name, path, file] of STAND_INS) {
     const exports = { [path]: `./../../../offline/${file}` };

@@ -10,6 +10,7 @@
  */
 
 import { stripTypeScriptTypes } from "node:module";
+import { resolve } from "node:path";
 import { Script } from "node:vm";
 import { fail } from "../lesson/processes.ts";
 import { type Code, findLoop } from "./clients.ts";
@@ -119,7 +120,9 @@ if (import.meta.main) {
     fail("usage: deno task page [FILE]", 2);
   }
   try {
-    await Deno.writeTextFile(file, (await buildPage()).html);
+    // A task runs in the project's folder, wherever it is started.
+    const path = resolve(Deno.env.get("INIT_CWD") ?? ".", file);
+    await Deno.writeTextFile(path, (await buildPage()).html);
     console.error(`Wrote ${file}. Open it in a browser, or publish it`);
   } catch (error) {
     fail((error as Error).message);

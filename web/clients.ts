@@ -112,7 +112,7 @@ export class Client {
   /** How many bytes the message has that it waits for. */
   #needs = HEADER_LENGTH;
   /** Whether its line has left the bytes after each message, and only these. */
-  hasPlace = true;
+  #hasPlace = true;
   /** Whether it holds the last bytes of the stream. */
   #isInStream = true;
   #deliver = (_read: Uint8Array) => {};
@@ -192,7 +192,7 @@ export class Client {
     const { before, end } = step;
     const isInStream = endsWith(before, after);
     this.#isInStream &&= isInStream;
-    this.hasPlace &&= isRight(step);
+    this.#hasPlace &&= isRight(step);
     const bytes = before.subarray(end, before.length - after.length);
     if (bytes.length === 0 || !isInStream) return;
     this.#reaction.lost += bytes.length;
@@ -201,9 +201,9 @@ export class Client {
 
   /** Returns a copy of what the script has. */
   #received(): Uint8Array {
-    const received: unknown = this.#script.received();
+    const received: object | undefined = this.#script.received();
     if (received instanceof Uint8Array) return received.slice();
-    const type = received && Object(received).constructor.name;
+    const type = received?.constructor.name ?? received;
     throw new Mistake(`makes received ${type}, which is no Uint8Array`);
   }
 
@@ -243,7 +243,7 @@ export class Client {
     if (error instanceof FramingError) {
       const bytes = kept.slice(0, HEADER_LENGTH);
       this.#note("bad", "takes for a header", { bytes });
-      const what = this.hasPlace ? "cannot go on" : "has lost its place";
+      const what = this.#hasPlace ? "cannot go on" : "has lost its place";
       const at = this.#bytes - kept.length;
       const where = this.#isInStream ? `at byte ${at}` : "this";
       const isLong = error.code === "FRAME_TOO_LARGE";

@@ -398,7 +398,7 @@ function showResults(): void {
   const number = results[own - 1];
   result.replaceChildren(
     element("b", number === 20 ? "good" : "bad", `${number} of 20 messages`),
-    ` with ${count(own)} a read${isLive() ? ", simulated" : ""}. `,
+    ` with ${count(own)} a read${isLive() ? " if all is sent at once" : ""}. `,
     !isOpen
       ? "With which sizes does it get all 20? Guess, then drag."
       : isSolved

@@ -6,7 +6,7 @@
  */
 
 import { Client, NOTHING, type Program, type Reaction } from "./clients.ts";
-import { type Delivery, Simulation, SIZES } from "./simulation.ts";
+import { type Delivery, MESSAGES, Simulation, SIZES } from "./simulation.ts";
 
 /** Asks what the client does with a read, or how it does with every read size. */
 export interface Question {
@@ -39,15 +39,20 @@ async function tryAllSizes(program: Program, delivery: Delivery) {
   return messages;
 }
 
-/** Returns how many messages a client prints, and 19 at most if it has lost its place. */
+/** Returns how many messages a client prints in their order, and 19 at most if it prints others. */
 async function trySize(program: Program, delivery: Delivery): Promise<number> {
   const client = new Client(program, delivery.size);
   const simulation = new Simulation(delivery.server);
+  const messages = MESSAGES[delivery.server];
+  let right = 0;
   let reaction = NOTHING;
   while (reaction.failure === undefined) {
     const read = simulation.read(delivery);
     if (read === null) break;
     reaction = await client.read(read);
+    for (const { kind, text } of reaction.notes) {
+      if (kind === "message" && text === messages[right]) right++;
+    }
   }
-  return Math.min(client.hasPlace ? 20 : 19, reaction.messages);
+  return Math.min(right, right === reaction.messages ? 20 : 19);
 }
