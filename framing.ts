@@ -281,7 +281,7 @@ export class FrameDecoder {
   #received = 0; // How many of its bytes were kept from earlier chunks
   readonly #header: Bytes = new Uint8Array(HEADER_LENGTH);
   #length = 0; // Length of its payload, when the header is complete
-  #payload: Uint8Array = EMPTY;
+  #payload: Uint8Array = EMPTY; // What has arrived of it
   #hasEnded = false;
   #error: unknown;
 
@@ -356,10 +356,12 @@ export class FrameDecoder {
     const from = received - HEADER_LENGTH;
     const size = Math.min(length, from + chunk.length - at);
     const end = at + size - from;
-    let payload: Uint8Array = this.#payload;
-    if (from === 0 && size === length) {
-      payload = new Uint8Array(chunk.buffer, chunk.byteOffset + at, length);
+    this.#received = HEADER_LENGTH + size;
+    if (end - at === length) {
+      const { buffer, byteOffset } = chunk;
+      this.#payload = new Uint8Array(buffer, byteOffset + at, length);
     } else {
+      let payload = this.#payload;
       if (size > payload.length) {
         payload = new Uint8Array(roomFor(HEADER_LENGTH + size, length));
         if (from > 0) payload.set(this.#payload);
@@ -369,9 +371,8 @@ export class FrameDecoder {
       if (end - at > 64) payload.set(chunk.subarray(at, end), from);
       else for (let to = from; at < end;) payload[to++] = chunk[at++]!;
     }
-    this.#received = HEADER_LENGTH + size;
     if (size === length) {
-      payloads.push(payload);
+      payloads.push(this.#payload);
       this.#offset += this.#received;
       this.#received = this.#length = 0;
       this.#payload = EMPTY;
