@@ -302,18 +302,18 @@ export class FrameDecoder {
     if (this.#error !== undefined) throw this.#error;
     if (this.#hasEnded) throw new TypeError("Cannot push: it has ended");
     const bytes = bytesOf(chunk);
-    const { byteOffset, length: size } = bytes;
+    const size = bytes.length;
     const payloads: Uint8Array[] = [];
     try {
       let at = this.#received > 0 ? this.#keep(bytes, 0, payloads) : 0;
+      if (at === size) return payloads; // All of it belongs to a partial frame.
       const first = at;
-      let buffer; // To get it takes longer than the rest of a short chunk.
+      const { buffer, byteOffset } = bytes;
       while (at < size) {
         const length = readHeader(bytes, at, size);
         const start = at + HEADER_LENGTH;
         const end = start + length;
         if (length < 0 || length > this.#limit || end > size) break;
-        buffer ??= bytes.buffer;
         // Unlike `subarray`, never a `Buffer`, whose `slice` does not copy.
         payloads.push(new Uint8Array(buffer, byteOffset + start, length));
         at = end;
@@ -357,7 +357,7 @@ export class FrameDecoder {
     const size = Math.min(length, from + chunk.length - at);
     const end = at + size - from;
     this.#received = HEADER_LENGTH + size;
-    if (end - at === length) {
+    if (end - at === length) { // It lies whole in this chunk.
       const { buffer, byteOffset } = chunk;
       this.#payload = new Uint8Array(buffer, byteOffset + at, length);
     } else {

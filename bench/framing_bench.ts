@@ -1,6 +1,7 @@
 /**
  * `deno task bench`: compares framing.ts with packages on npm that do the same work,
- * and the parts of framing.ts with each other.
+ * and its parts with each other. `deno task bench FILE` compares it with another
+ * version of itself, too.
  *
  * All benchmarks of a group handle the same payloads. Compare times within one run
  * only, because the speed of a machine changes. Each package gets frames with its
@@ -12,18 +13,20 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
-import {
-  type ByteReader,
-  encodeFrame,
-  FrameDecoder,
-  FrameDecoderStream,
-  FrameEncoderStream,
-  FrameReader,
-  FrameWriter,
-  HEADER_LENGTH,
-} from "../framing.ts";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import * as framing from "../framing.ts";
 
+const { encodeFrame, HEADER_LENGTH } = framing;
 const KIB = 1024;
+
+/** The versions of framing.ts to compare, and what their names end with. */
+const versions: [string, typeof framing][] = [["", framing]];
+const [other] = Deno.args;
+if (other !== undefined) {
+  const file = resolve(Deno.env.get("INIT_CWD") ?? ".", other);
+  versions.push([` of ${other}`, await import(pathToFileURL(file).href)]);
+}
 
 /** Decodes chunks. Returns how many payload bytes come out. */
 type Decode = (chunks: Uint8Array[]) => number | Promise<number>;
@@ -57,32 +60,37 @@ for (const [group, length, count, chunk] of inputs) {
       check(await decode(chunks), count * length);
     });
   };
-  add("FrameDecoder", (chunks) => {
-    const decoder = new FrameDecoder();
-    let bytes = 0;
-    for (const chunk of chunks) {
-      for (const payload of decoder.push(chunk)) bytes += payload.length;
-    }
-    decoder.end();
-    return bytes;
-  });
-  add("FrameReader, fill and next", async (chunks) => {
-    const frames = new FrameReader(connection(chunks));
-    let bytes = 0;
-    while (await frames.fill()) {
-      while (frames.next()) bytes += frames.end - frames.start;
-    }
-    return bytes;
-  });
-  add(
-    "FrameReader, for await",
-    (chunks) => total(new FrameReader(connection(chunks))),
-  );
-  add(
-    "FrameDecoderStream",
-    (chunks) =>
-      total(ReadableStream.from(chunks).pipeThrough(new FrameDecoderStream())),
-  );
+  for (const [end, framing] of versions) {
+    const { FrameDecoder, FrameDecoderStream, FrameReader } = framing;
+    add(`FrameDecoder${end}`, (chunks) => {
+      const decoder = new FrameDecoder();
+      let bytes = 0;
+      for (const chunk of chunks) {
+        for (const payload of decoder.push(chunk)) bytes += payload.length;
+      }
+      decoder.end();
+      return bytes;
+    });
+    add(`FrameReader, fill and next${end}`, async (chunks) => {
+      const frames = new FrameReader(connection(chunks));
+      let bytes = 0;
+      while (await frames.fill()) {
+        while (frames.next()) bytes += frames.end - frames.start;
+      }
+      return bytes;
+    });
+    add(
+      `FrameReader, for await${end}`,
+      (chunks) => total(new FrameReader(connection(chunks))),
+    );
+    add(
+      `FrameDecoderStream${end}`,
+      (chunks) =>
+        total(
+          ReadableStream.from(chunks).pipeThrough(new FrameDecoderStream()),
+        ),
+    );
+  }
   const pumpPrefixed: Decode = (chunks) =>
     pump(lengthPrefixed.decode(), chunks);
   add("npm length-prefixed-stream", pumpPrefixed, varint(length));
@@ -104,19 +112,25 @@ const payloads = {
 for (const [kind, payload] of Object.entries(payloads)) {
   const group = `encode 1000 payloads: ${kind}`;
   const bytes = 1000 * encodeFrame(payload).length;
-  Deno.bench("FrameWriter", { group, baseline: true }, async () => {
-    let written = 0;
-    const frames = new FrameWriter({
-      write: ({ length }) => Promise.resolve((written += length, length)),
+  for (const [end, { FrameEncoderStream, FrameWriter }] of versions) {
+    Deno.bench(
+      `FrameWriter${end}`,
+      { group, baseline: end === "" },
+      async () => {
+        let written = 0;
+        const frames = new FrameWriter({
+          write: ({ length }) => Promise.resolve((written += length, length)),
+        });
+        for (let i = 0; i < 1000; i++) frames.add(payload);
+        await frames.flush();
+        check(written, bytes);
+      },
+    );
+    Deno.bench(`FrameEncoderStream${end}`, { group }, async () => {
+      const stream = ReadableStream.from(Array(1000).fill(payload));
+      check(await total(stream.pipeThrough(new FrameEncoderStream())), bytes);
     });
-    for (let i = 0; i < 1000; i++) frames.add(payload);
-    await frames.flush();
-    check(written, bytes);
-  });
-  Deno.bench("FrameEncoderStream", { group }, async () => {
-    const stream = ReadableStream.from(Array(1000).fill(payload));
-    check(await total(stream.pipeThrough(new FrameEncoderStream())), bytes);
-  });
+  }
 }
 
 function check(bytes: number, expected: number): void {
@@ -124,7 +138,7 @@ function check(bytes: number, expected: number): void {
 }
 
 /** Returns a connection from which each read gets one chunk, or as much of it as fits. */
-function connection(chunks: Uint8Array[]): ByteReader {
+function connection(chunks: Uint8Array[]): framing.ByteReader {
   let next = 0;
   let rest = chunks[next];
   return {
