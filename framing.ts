@@ -316,7 +316,7 @@ export class FrameDecoder {
         if (length < 0 || length > this.#limit || end > size) break;
         // Unlike `subarray`, never a `Buffer`, whose `slice` does not copy.
         payloads.push(new Uint8Array(buffer, byteOffset + start, length));
-        at = end;
+        at = end; // Nothing is left to copy.
       }
       this.#offset += at - first;
       if (at < size) this.#keep(bytes, at, payloads);
@@ -356,23 +356,24 @@ export class FrameDecoder {
     const from = received - HEADER_LENGTH;
     const size = Math.min(length, from + chunk.length - at);
     const end = at + size - from;
-    this.#received = HEADER_LENGTH + size;
-    if (end - at === length) { // It lies whole in this chunk.
-      const { buffer, byteOffset } = chunk;
-      this.#payload = new Uint8Array(buffer, byteOffset + at, length);
-    } else {
-      let payload = this.#payload;
-      if (size > payload.length) {
+    let payload = this.#payload;
+    if (size > payload.length || length === 0) {
+      if (end - at === length) { // It lies whole in this chunk.
+        const { buffer, byteOffset } = chunk;
+        payload = new Uint8Array(buffer, byteOffset + at, length);
+        at = end; // Nothing is left to copy.
+      } else {
         payload = new Uint8Array(roomFor(HEADER_LENGTH + size, length));
         if (from > 0) payload.set(this.#payload);
-        this.#payload = payload;
       }
-      // For a few bytes, a loop takes half the time of `set`.
-      if (end - at > 64) payload.set(chunk.subarray(at, end), from);
-      else for (let to = from; at < end;) payload[to++] = chunk[at++]!;
+      this.#payload = payload;
     }
+    // For a few bytes, a loop takes half the time of `set`.
+    if (end - at > 64) payload.set(chunk.subarray(at, end), from);
+    else for (let to = from; at < end;) payload[to++] = chunk[at++]!;
+    this.#received = HEADER_LENGTH + size;
     if (size === length) {
-      payloads.push(this.#payload);
+      payloads.push(payload);
       this.#offset += this.#received;
       this.#received = this.#length = 0;
       this.#payload = EMPTY;
