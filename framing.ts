@@ -316,7 +316,7 @@ export class FrameDecoder {
         if (length < 0 || length > this.#limit || end > size) break;
         // Unlike `subarray`, never a `Buffer`, whose `slice` does not copy.
         payloads.push(new Uint8Array(buffer, byteOffset + start, length));
-        at = end; // Nothing is left to copy.
+        at = end;
       }
       this.#offset += at - first;
       if (at < size) this.#keep(bytes, at, payloads);
