@@ -260,8 +260,7 @@ function bytesOf(data: BinaryData): Uint8Array {
  *
  * A payload that lies whole inside one chunk is a view of that chunk, and changes
  * with it: `payload.slice()` is a copy. Any other has memory of its own: while it is
- * partial, at most 16 times what has arrived, or 4 KiB if that is more. The decoder
- * keeps no reference to a chunk.
+ * partial, at most 4 KiB, or 16 times what has arrived. No chunk is kept.
  *
  * @example Decode chunks
  * ```ts
@@ -694,17 +693,14 @@ export class FrameWriter {
    */
   add(payload: string | BinaryData): void {
     if (this.#error !== undefined) throw this.#error.reason;
-    if (typeof payload === "string" && payload.length < FULL) {
+    const isText = typeof payload === "string";
+    if (isText && MAX_UTF8 * payload.length <= Math.min(this.#limit, FULL)) {
       const { length } = payload;
-      if (MAX_UTF8 * length > this.#limit) {
-        checkLength(encoder.encode(payload).length, this.#limit);
-      }
       const header = HEADERS[length] ?? String(length).padEnd(HEADER_LENGTH);
       this.#text += header + payload;
       if (this.#text.length >= FULL) this.#encodeText();
       return;
     }
-    const isText = typeof payload === "string";
     const bytes = isText ? encoder.encode(payload) : bytesOf(payload);
     checkLength(bytes.length, this.#limit);
     this.#encodeText();
@@ -752,12 +748,16 @@ export class FrameWriter {
   #encodeText(): void {
     const text = this.#text;
     if (text === "") return;
-    this.#reserve(MAX_UTF8 * text.length);
+    const at = this.#size;
+    this.#reserve(text.length); // Enough for ASCII
+    let count = encoder.encodeInto(text, this.#bytes.subarray(at));
+    if (count.read < text.length) {
+      this.#reserve(MAX_UTF8 * text.length);
+      count = encoder.encodeInto(text, this.#bytes.subarray(at));
+    }
     this.#text = "";
-    const start = this.#size;
-    const { written } = encoder.encodeInto(text, this.#bytes.subarray(start));
-    this.#size += written;
-    if (written > text.length) countBytes(this.#bytes, start, this.#size);
+    this.#size += count.written;
+    if (count.written > text.length) countBytes(this.#bytes, at, this.#size);
   }
 
   /** Makes room for `length` bytes more. */
