@@ -106,9 +106,7 @@ export function encodeFrame(
   payload: string | BinaryData,
   options?: FramingOptions,
 ): Bytes {
-  const isText = typeof payload === "string";
-  const bytes = isText ? encoder.encode(payload) : bytesOf(payload);
-  checkLength(bytes.length, limitOf(options));
+  const bytes = payloadOf(payload, limitOf(options));
   const frame = new Uint8Array(HEADER_LENGTH + bytes.length);
   writeHeader(frame, 0, bytes.length);
   frame.set(bytes, HEADER_LENGTH);
@@ -221,9 +219,12 @@ function frameError(
   return new FramingError("UNEXPECTED_EOF", message, facts);
 }
 
-/** Throws if a payload to encode is over the limit. */
-function checkLength(length: number, limit: number): void {
-  if (length <= limit) return;
+/** Returns the bytes of a payload, text as UTF-8. Throws if they are over the limit. */
+function payloadOf(data: string | BinaryData, limit: number): Uint8Array {
+  const isText = typeof data === "string";
+  const bytes = isText ? encoder.encode(data) : bytesOf(data);
+  const { length } = bytes;
+  if (length <= limit) return bytes;
   const message = `Cannot encode ${length} bytes: the limit is ${limit}`;
   const facts = { length, maxFrameLength: limit };
   throw new FramingError("FRAME_TOO_LARGE", message, facts);
@@ -693,16 +694,15 @@ export class FrameWriter {
    */
   add(payload: string | BinaryData): void {
     if (this.#error !== undefined) throw this.#error.reason;
-    const isText = typeof payload === "string";
-    if (isText && MAX_UTF8 * payload.length <= Math.min(this.#limit, FULL)) {
+    const most = Math.min(this.#limit, FULL);
+    if (typeof payload === "string" && MAX_UTF8 * payload.length <= most) {
       const { length } = payload;
       const header = HEADERS[length] ?? String(length).padEnd(HEADER_LENGTH);
       this.#text += header + payload;
       if (this.#text.length >= FULL) this.#encodeText();
       return;
     }
-    const bytes = isText ? encoder.encode(payload) : bytesOf(payload);
-    checkLength(bytes.length, this.#limit);
+    const bytes = payloadOf(payload, this.#limit);
     this.#encodeText();
     const at = this.#size;
     this.#reserve(HEADER_LENGTH + bytes.length);
