@@ -13,9 +13,9 @@
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
-import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as framing from "../framing.ts";
+import { pathOf } from "../lesson/processes.ts";
 
 const { encodeFrame, HEADER_LENGTH } = framing;
 const KIB = 1024;
@@ -24,8 +24,8 @@ const KIB = 1024;
 const versions: [string, typeof framing][] = [["", framing]];
 const [other] = Deno.args;
 if (other !== undefined) {
-  const file = resolve(Deno.env.get("INIT_CWD") ?? ".", other);
-  versions.push([` of ${other}`, await import(pathToFileURL(file).href)]);
+  const { href } = pathToFileURL(pathOf(other));
+  versions.push([` of ${other}`, await import(href)]);
 }
 
 /** Decodes chunks. Returns how many payload bytes come out. */

@@ -16,7 +16,7 @@ import { bold, green, red, setColorEnabled } from "@std/fmt/colors";
 import { basename, dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { encodeFrame } from "../framing.ts";
-import { exitOnSignals, fail, kill, startDeno } from "./processes.ts";
+import { exitOnSignals, fail, kill, pathOf, startDeno } from "./processes.ts";
 import { Divider, draw, visible } from "./reading.ts";
 
 const FRUITS = ["almond", "banana", "cherry", "damson", "lychee", "orange"];
@@ -326,9 +326,7 @@ async function main(): Promise<void> {
   });
   setColorEnabled(Deno.stdout.isTerminal() && !Deno.noColor);
   exitOnSignals();
-  // A task runs in the project's folder, wherever it is started.
-  const start = Deno.env.get("INIT_CWD") ?? ".";
-  const files = names.map((name) => resolve(start, `${name}`));
+  const files = names.map((name) => pathOf(`${name}`));
   if (files.length === 0) files.push(`${ROOT}/streamClientEx1.ts`);
   let isRight = true;
   for (const file of files) isRight = await check(file) && isRight;

@@ -1,5 +1,6 @@
 /** Starts Deno for programs that run others, and leaves no process behind. @module */
 
+import { resolve } from "node:path";
 import { visible } from "./reading.ts";
 
 const processes = new Set<Deno.ChildProcess>();
@@ -38,6 +39,11 @@ globalThis.addEventListener("unload", () => processes.forEach(kill));
 export function exitOnSignals(): void {
   Deno.addSignalListener("SIGINT", () => Deno.exit(130));
   Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
+}
+
+/** Returns the path of a file that an argument names. A task runs in the project's folder, wherever it is started. */
+export function pathOf(file: string): string {
+  return resolve(Deno.env.get("INIT_CWD") ?? ".", file);
 }
 
 /** Ends the program with one line on stderr. */

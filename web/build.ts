@@ -10,9 +10,8 @@
  */
 
 import { stripTypeScriptTypes } from "node:module";
-import { resolve } from "node:path";
 import { Script } from "node:vm";
-import { fail } from "../lesson/processes.ts";
+import { fail, pathOf } from "../lesson/processes.ts";
 import { type Code, findLoop } from "./clients.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -120,9 +119,7 @@ if (import.meta.main) {
     fail("usage: deno task page [FILE]", 2);
   }
   try {
-    // A task runs in the project's folder, wherever it is started.
-    const path = resolve(Deno.env.get("INIT_CWD") ?? ".", file);
-    await Deno.writeTextFile(path, (await buildPage()).html);
+    await Deno.writeTextFile(pathOf(file), (await buildPage()).html);
     console.error(`Wrote ${file}. Open it in a browser, or publish it`);
   } catch (error) {
     fail((error as Error).message);
