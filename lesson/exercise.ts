@@ -228,6 +228,8 @@ async function check(file: string): Promise<boolean> {
     .catch(({ message }) => fail(`cannot read a file: ${message}`));
   console.log(`Checking ${visible(basename(file))}`);
   const program = placeBesideFraming(file, source);
+  // First, as this fetches what the client imports: when it runs, it cannot.
+  const mistake = await askTypeScript(program);
   let passed = 0;
   let details = "";
   for (const delivery of DELIVERIES) {
@@ -250,7 +252,6 @@ async function check(file: string): Promise<boolean> {
   if (/Exercise:.*\n *received = new Uint8Array\(\);/.test(source)) {
     console.log("\nThis is still the original line. Is the file saved?");
   }
-  const mistake = await askTypeScript(program);
   if (mistake !== undefined) console.log(`\nTypeScript says:\n${mistake}`);
   return details === "";
 }
